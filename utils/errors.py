@@ -1,0 +1,49 @@
+"""One small family of errors: catch ``LookalikeError`` and you catch them all."""
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with every character that can't be shown written as an escape.
+
+    A file name may hold newlines, or bytes that are not valid UTF-8 (which Python
+    keeps as lone surrogates, and which `print` refuses).
+
+    Examples
+    --------
+    >>> print(printable("two\nlines.jpg"))
+    two\nlines.jpg
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+class LookalikeError(Exception):
+    """Any error that this package raises on its own account."""
+
+
+class PictureError(LookalikeError, ValueError):
+    """A picture was refused.
+
+    Parameters
+    ----------
+    source : str
+        The file's name as it is, or a word for a picture that has none.
+    reason : str
+        Why it was refused and what to do, for a person to read.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)  # both, so that it survives pickling
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{printable(self.source)}: {self.reason}"
+
+
+class WeightsError(LookalikeError):
+    """A file of weights is missing, damaged or doesn't fit the network."""
+
+
+class IndexFileError(LookalikeError):
+    """A saved index is missing, damaged or doesn't fit what it is used with."""
