@@ -1,0 +1,380 @@
+"""Turn pictures into unit vectors with Keras's ResNet50.
+
+The one module that imports keras and tensorflow, and it does so only when a network
+is needed: importing `utils.embeddings` is cheap.
+
+>>> embedder = load_embedder()                                    # doctest: +SKIP
+>>> embedder.embed(images).shape                                  # doctest: +SKIP
+(8, 2048)
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from utils.errors import WeightsError
+
+DIMENSION = 2048
+BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
+IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications checks it
+IMAGENET_SIZE = 224
+# Part of every pipeline id. Raise it when the pixels that reach the network change.
+PREPROCESSING = "caffe1"
+
+
+class Embedder:
+    """ResNet50 without its head, ready to turn pictures into unit vectors.
+
+    Made by `load_embedder`.
+
+    Attributes
+    ----------
+    model : keras.Model
+        Preprocessed float32 pictures in, (n, 2048) pooled features out.
+    weights : str
+        Which weights these are: ``"bundled"``, ``"imagenet"``, ``"untrained"`` or a
+        file's name.
+    input_size : int
+        Height and width, in pixels, that `embed` expects.
+    pipeline : str
+        Names everything that decides a vector: vectors of one pipeline id may be
+        compared and cached together, others may not.
+    """
+
+    def __init__(self, model: Any, weights: str, input_size: int, digest: str) -> None:
+        self.model = model
+        self.weights = weights
+        self.input_size = input_size
+        self.pipeline = f"resnet50-{digest[:16]}-{input_size}px-{PREPROCESSING}-avg-l2"
+
+    def __repr__(self) -> str:
+        size = self.input_size
+        return f"ResNet50, {self.weights} weights, {size} × {size} pixels in"
+
+    def embed(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
+        """Return one unit vector a picture.
+
+        Parameters
+        ----------
+        images : uint8 array of shape (n, size, size, 3)
+            RGB, 0–255, not preprocessed; size is `input_size`.
+        batch_size : int
+            Pictures that go through the network together.
+
+        Returns
+        -------
+        embeddings : float32 array of shape (n, 2048)
+            Rows of length 1.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype is another, or a vector is not finite.
+        """
+        images = np.asarray(images)
+        expected = (self.input_size, self.input_size, 3)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(
+                f"images must have shape (n, {expected[0]}, {expected[1]}, 3) for "
+                f"{self.weights} weights. Received: {images.shape}. Load them with "
+                f"utils.images.load_pictures(paths, {expected[0]}); for one picture "
+                "add a batch axis: images[None]."
+            )
+        if images.dtype != np.uint8:
+            raise ValueError(
+                "images must be uint8, RGB from 0 to 255, because embed does the "
+                f"preprocessing itself. Received: {images.dtype}."
+            )
+        features = np.empty((len(images), DIMENSION), dtype=np.float32)
+        for start in range(0, len(images), batch_size):
+            batch = preprocess(images[start : start + batch_size])
+            features[start : start + len(batch)] = self.model.predict_on_batch(batch)
+        return normalize(features)
+
+
+def load_embedder(
+    weights: str | os.PathLike | None = None,
+    *,
+    input_size: int | None = None,
+    download: bool = False,
+    verbose: bool = True,
+) -> Embedder:
+    """Build ResNet50 without its head and load its weights.
+
+    Parameters
+    ----------
+    weights : str or path, optional
+        ``"bundled"``: the file in ``models/`` (the default).  ``"imagenet"``: the
+        weights that Keras publishes.  ``"untrained"``: random numbers, for
+        comparison.  Anything else is the path of a Keras weights file for this
+        topology.  The environment variable ``LOOKALIKE_WEIGHTS`` changes the
+        default; nothing else does.
+    input_size : int, optional
+        Height and width of the pictures.  Belongs to the weights: bundled weights
+        state theirs, others take 224.
+    download : bool
+        Allow Keras to fetch ``"imagenet"`` weights if this machine lacks them.
+    verbose : bool
+        Print one line that says which weights were taken.
+
+    Returns
+    -------
+    embedder : Embedder
+
+    Raises
+    ------
+    WeightsError
+        If the weights are missing, damaged or of another topology.  No file is ever
+        deleted or replaced.
+    """
+    chosen = os.fspath(weights or os.environ.get("LOOKALIKE_WEIGHTS") or "bundled")
+    if chosen == "untrained":
+        embedder = _untrained(input_size or 224)
+    elif chosen == "imagenet":
+        path = _imagenet_file(download)
+        embedder = _from_file(path, chosen, input_size or IMAGENET_SIZE)
+    elif chosen == "bundled":
+        card = _read_card()
+        embedder = _from_file(BUNDLED, chosen, input_size or card["input_size"])
+    else:
+        path = Path(chosen)
+        embedder = _from_file(path, path.name, input_size or IMAGENET_SIZE)
+    if verbose:
+        print(embedder)
+    return embedder
+
+
+def preprocess(images: np.ndarray) -> np.ndarray:
+    """Prepare pictures as Keras's ResNet50 expects them: BGR minus the ImageNet means.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (n, size, size, 3)
+        RGB, 0–255.
+
+    Returns
+    -------
+    batch : float32 array of shape (n, size, size, 3)
+        A new array; `images` is left as it was.
+
+    References
+    ----------
+    ``keras.applications.resnet50.preprocess_input`` (mode "caffe").
+    """
+    keras = import_keras()
+    # Keras's function changes a float array in place: give it a copy of our own.
+    return keras.applications.resnet50.preprocess_input(images.astype(np.float32))
+
+
+def normalize(vectors: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1, so that an inner product is a cosine.
+
+    Parameters
+    ----------
+    vectors : float array of shape (n, d)
+
+    Returns
+    -------
+    unit : float32 array of shape (n, d)
+        A row of zeros stays zero: it has no direction.
+
+    Raises
+    ------
+    ValueError
+        If `vectors` is not two-dimensional or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> normalize(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]], dtype=float32)
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2:
+        raise ValueError(
+            f"vectors must have shape (n, d). Received: {vectors.shape}. "
+            "Add a batch axis: vectors[None]."
+        )
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all():
+        row = int(np.flatnonzero(~np.isfinite(lengths[:, 0]))[0])
+        raise ValueError(
+            f"vectors must be finite. Row {row} holds NaN or infinity: look at the "
+            "picture it came from and at its preprocessing."
+        )
+    return vectors / np.where(lengths == 0, 1, lengths)
+
+
+def color_histogram(images: np.ndarray, *, bins: int = 8) -> np.ndarray:
+    """Describe each picture by its colours alone: the baseline to beat.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (n, height, width, 3)
+        RGB, 0–255.
+    bins : int
+        Steps a channel; there are bins³ colours.
+
+    Returns
+    -------
+    histograms : float32 array of shape (n, bins³)
+        Square roots of the shares of pixels, so rows have length 1 and their inner
+        product is the Bhattacharyya coefficient.
+
+    Examples
+    --------
+    >>> black = np.zeros((1, 4, 4, 3), dtype=np.uint8)
+    >>> color_histogram(black, bins=2)
+    array([[1., 0., 0., 0., 0., 0., 0., 0.]], dtype=float32)
+    """
+    levels = np.asarray(images).astype(np.int64) * bins // 256  # 0 .. bins - 1
+    codes = (levels[..., 0] * bins + levels[..., 1]) * bins + levels[..., 2]
+    rows = codes.reshape(len(codes), -1)
+    counts = np.stack([np.bincount(row, minlength=bins**3) for row in rows])
+    return np.sqrt(counts / rows.shape[1]).astype(np.float32)
+
+
+def import_keras() -> ModuleType:
+    """Import Keras on TensorFlow without TensorFlow's start-up messages.
+
+    TensorFlow writes to file descriptor 2 before its own log level is read, and a
+    notebook would store that.  The descriptor points to a temporary file meanwhile;
+    if the import fails, what it wrote is printed.
+
+    Returns
+    -------
+    keras : module
+    """
+    if "keras" in sys.modules and "tensorflow" in sys.modules:
+        return sys.modules["keras"]
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import keras
+            import tensorflow
+
+            tensorflow.config.list_logical_devices()  # looks for a GPU, and says so
+        except BaseException:
+            messages.seek(0)
+            os.write(saved, messages.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+    return keras
+
+
+def build_resnet50(input_size: int | None = None) -> Any:
+    """Build Keras's ResNet50 without its head, with random weights.
+
+    Parameters
+    ----------
+    input_size : int, optional
+        Height and width of the pictures; None leaves them open.
+
+    Returns
+    -------
+    model : keras.Model
+        float32 (n, size, size, 3) in, float32 (n, 2048) out.
+    """
+    keras = import_keras()
+    return keras.applications.ResNet50(
+        weights=None,
+        include_top=False,
+        pooling="avg",
+        input_shape=(input_size, input_size, 3),
+    )
+
+
+def _untrained(input_size: int) -> Embedder:
+    import_keras().utils.set_random_seed(0)
+    return Embedder(build_resnet50(input_size), "untrained", input_size, "untrained")
+
+
+def _from_file(path: Path, name: str, input_size: int) -> Embedder:
+    digest = _checked_digest(path, name)
+    model = build_resnet50(input_size)
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds
+        raise WeightsError(
+            f"{path.name}: expected Keras weights of ResNet50 without its head "
+            f'(include_top=False, pooling="avg"). Keras said: {_first_line(error)}'
+        ) from error
+    return Embedder(model, name, input_size, digest)
+
+
+def _checked_digest(path: Path, name: str) -> str:
+    """Return the file's sha256, after comparing it with the published one."""
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such weights file. Received weights={name!r}; expected "
+            '"bundled", "imagenet", "untrained" or the path of a Keras weights file.'
+        )
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if content.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
+    if name == "bundled" and digest != _read_card()["sha256"]:
+        raise WeightsError(
+            f"{path.name}: the file is damaged or was changed: its sha256 is "
+            f"{digest[:12]}…, expected {_read_card()['sha256'][:12]}…. "
+            "Bring it back with `git checkout -- models`."
+        )
+    if name == "imagenet" and hashlib.md5(content).hexdigest() != IMAGENET_MD5:
+        raise WeightsError(
+            f"{path}: this is not the file that Keras publishes (the MD5 differs). "
+            "Move it away and download again; it was left as it is."
+        )
+    return digest
+
+
+def _read_card() -> dict:
+    path = BUNDLED.with_name("resnet50_notop.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: expected the bundled weights' input size and sha256 "
+            f"({_first_line(error)}). Bring it back with `git checkout -- models`."
+        ) from error
+
+
+def _imagenet_file(download: bool) -> Path:
+    """Find Keras's own download, or fetch it if that was asked for."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    path = home / "models" / IMAGENET_FILE
+    if path.exists():
+        return path
+    if not download:
+        raise WeightsError(
+            f"{path}: Keras's ImageNet weights are not on this machine. With a "
+            "network, fetch them once (94 MB): "
+            'load_embedder("imagenet", download=True).'
+        )
+    try:
+        # Existing files never reach this line: on a wrong hash Keras deletes them.
+        import_keras().applications.ResNet50(
+            weights="imagenet", include_top=False, pooling="avg"
+        )
+    except Exception as error:  # Keras raises a bare Exception
+        raise WeightsError(
+            f"{IMAGENET_FILE}: the download failed ({_first_line(error)}). Check the "
+            f"network, or put the file at {path} yourself."
+        ) from error
+    return path
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
