@@ -1,0 +1,138 @@
+"""Measure what the weights are worth: the tables of the model card.
+
+    python tools/evaluate_weights.py gallery [--weights bundled] [--sizes 64 96 128]
+    python tools/evaluate_weights.py photos FOLDER [--weights bundled] [--sizes ...]
+
+`gallery` counts the held-out queries of `images/` against its gallery, once with and
+once without the same thing's other pictures, the never-seen instances, and the
+robustness to angle and light.  `photos` takes a folder with an `images.csv` of the
+columns file, label and sender_id; the first 40 files of each label that has 40 are
+queries and candidates at once, and a query's candidates come from other senders only.
+Every row is computed by this run.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from utils.embeddings import color_histogram, load_embedder  # noqa: E402
+from utils.images import load_pictures, read_metadata  # noqa: E402
+from utils.metrics import score_retrieval  # noqa: E402
+
+ANGLE, LIGHT, ANYTHING = (1, (0,)), (3, (2,)), (5, (0, 1, 2, 3, 4))
+HEADER = f"{'':22}{'P@1':>7}{'P@5':>7}{'mAP':>7}{'queries':>9}"
+
+
+def describe(paths: list[Path], weights: str, sizes: list[int]):
+    """Yield (name, unit vectors) of each way to describe the pictures."""
+    pictures, _, refused = load_pictures(paths, 96)
+    if refused:
+        raise SystemExit(f"{refused[0].path}: {refused[0].reason}")
+    yield "colour histogram", color_histogram(pictures)
+    for name, size in [("untrained", sizes[0]), *((weights, size) for size in sizes)]:
+        embedder = load_embedder(name, input_size=size, verbose=False)
+        pictures, _, _ = load_pictures(paths, size)
+        yield f"{name}, {size} px", embedder.embed(pictures)
+
+
+def print_scores(name: str, vectors, labels, queries, candidates, exclude) -> None:
+    """Print one row: `queries` and `candidates` are masks over the vectors."""
+    scores = score_retrieval(
+        vectors[queries],
+        vectors[candidates],
+        labels[queries],
+        labels[candidates],
+        exclude=exclude[np.ix_(queries, candidates)],
+    )
+    numbers = "".join(f"{value:7.3f}" for value in scores[:3])
+    print(f"{name:22}{numbers}{scores.n:9}", flush=True)
+
+
+def share_found(vectors, rows: list[dict], protocol) -> float:
+    """Share of things of which another view is among the first five.
+
+    The query is the stated view of every thing, every other picture a distractor; a
+    hit is the same thing in one of the stated target views.
+    """
+    query_view, target_views = protocol
+    things = np.array([f"{row['label']}/{row['instance']}" for row in rows])
+    views = np.array([row["view"] for row in rows])
+    queries = np.flatnonzero(views == query_view)
+    similarities = vectors[queries] @ vectors.T
+    similarities[np.arange(len(queries)), queries] = -np.inf  # itself
+    nearest = np.argsort(-similarities, axis=1)[:, :5]
+    same = things[nearest] == things[queries][:, None]
+    return float((same & np.isin(views[nearest], target_views)).any(axis=1).mean())
+
+
+def evaluate_gallery(weights: str, sizes: list[int]) -> None:
+    """Print the tables of the bundled gallery."""
+    rows = read_metadata(ROOT / "images" / "metadata.csv")
+    paths = [ROOT / "images" / row["file"] for row in rows]
+    labels = np.array([row["label"] for row in rows])
+    split = np.array([row["split"] for row in rows])
+    things = np.array([f"{row['label']}/{row['instance']}" for row in rows])
+    same_thing = things[:, None] == things[None, :]
+    nothing = np.zeros_like(same_thing)
+    described = list(describe(paths, weights, sizes))
+    tables = (
+        ("held-out queries", "query", nothing),
+        ("held-out queries, other instances only", "query", same_thing),
+        ("never-seen instances", "unseen", nothing),
+    )
+    for title, queries, exclude in tables:
+        print(f"\n{title}\n{HEADER}")
+        for name, vectors in described:
+            masks = split == queries, split == "gallery"
+            print_scores(name, vectors, labels, *masks, exclude)
+    print(
+        f"\nsame thing among the first five\n{'':22}{'angle':>7}{'light':>7}{'any':>7}"
+    )
+    for name, vectors in described:
+        found = [share_found(vectors, rows, p) for p in (ANGLE, LIGHT, ANYTHING)]
+        print(f"{name:22}" + "".join(f"{value:7.3f}" for value in found))
+
+
+def evaluate_photos(folder: Path, weights: str, sizes: list[int]) -> None:
+    """Print the table of a folder of real photos."""
+    with open(folder / "images.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row["label"], []).append(row)
+    rows = [row for group in groups.values() if len(group) >= 40 for row in group[:40]]
+    labels = np.array([row["label"] for row in rows])
+    senders = np.array([row["sender_id"] for row in rows])
+    everything = np.ones(len(rows), dtype=bool)
+    same_sender = senders[:, None] == senders[None, :]
+    print(f"\n{len(rows)} photos, {len(set(labels))} labels, other senders\n{HEADER}")
+    for name, vectors in describe(
+        [folder / row["file"] for row in rows], weights, sizes
+    ):
+        print_scores(name, vectors, labels, everything, everything, same_sender)
+
+
+def main() -> None:
+    """Read the arguments and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["gallery", "photos"])
+    parser.add_argument("folder", type=Path, nargs="?", help="for photos")
+    parser.add_argument("--weights", default="bundled", help="name or path")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128, 160, 224])
+    options = parser.parse_args()
+    if options.what == "gallery":
+        evaluate_gallery(options.weights, options.sizes)
+    elif options.folder is None:
+        parser.error("photos needs a folder")
+    else:
+        evaluate_photos(options.folder, options.weights, options.sizes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""Pre-train the network of `keras.applications.ResNet50` on folders of labelled photos.
+
+    python tools/train_resnet50.py PHOTOS OUT --plan 32x6,48x6,64x3,96x1 --cooldown 3
+
+PHOTOS is a folder of class folders (`PHOTOS/cat/0001.jpg`) or of zip files that hold
+`cat/0001.jpg`.  The program is plain PyTorch (`pip install -r
+tools/requirements-train.txt`), runs on a GPU if PyTorch sees one and on a CPU
+otherwise, in bfloat16 either way.  Stop it at any time and start it again with the
+same command: it goes on from the last checkpoint.  `tools/convert_weights.py` turns
+the result into the Keras file that the notebooks load.
+
+The plan says how many passes over the photos are made at which size, small pictures
+first: a 32-pixel step costs a fifth of a 64-pixel one and teaches nearly as much
+while the network is young ("progressive resizing"; Tan & Le, EfficientNetV2, 2021).
+The learning rate warms up, stays constant, and falls to zero over the last
+`--cooldown` passes, so a run that was stopped in its constant part can be given a
+longer or a shorter plan afterwards (Hägele et al., 2024).
+"""
+
+import argparse
+import io
+import json
+import math
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+CAFFE_MEANS = (103.939, 116.779, 123.68)  # BGR, what Keras's ResNet50 subtracts
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # width, blocks, stride
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+# --------------------------------------------------------------------- the network
+class ConvNorm(nn.Sequential):
+    """A convolution and its batch norm, with Keras's epsilon, then perhaps a ReLU."""
+
+    def __init__(self, inputs, outputs, kernel=1, stride=1, relu=True):
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        norm = nn.BatchNorm2d(outputs, eps=1.001e-5)
+        super().__init__(conv, norm, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+class Block(nn.Module):
+    """A bottleneck as Keras builds it: the stride sits on the first 1x1."""
+
+    def __init__(self, inputs, width, stride, project):
+        super().__init__()
+        outputs = 4 * width
+        self.c1 = ConvNorm(inputs, width, stride=stride)
+        self.c2 = ConvNorm(width, width, kernel=3)
+        self.c3 = ConvNorm(width, outputs, relu=False)
+        self.p = (
+            ConvNorm(inputs, outputs, stride=stride, relu=False) if project else None
+        )
+        nn.init.zeros_(self.c3[1].weight)  # each block starts as the identity
+
+    def forward(self, x):
+        return F.relu(self.c3(self.c2(self.c1(x))) + (self.p(x) if self.p else x))
+
+
+class ResNet50(nn.Module):
+    """The exact topology of `keras.applications.ResNet50`, with a linear head."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.stem = ConvNorm(3, 64, kernel=7, stride=2)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        blocks, inputs = [], 64
+        for width, count, stride in STAGES:
+            for k in range(count):
+                blocks.append(Block(inputs, width, 1 if k else stride, k == 0))
+                inputs = 4 * width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.pool(self.stem(x))).mean((2, 3)))
+
+
+def preprocess(x):
+    """RGB 0-255 to Keras's "caffe" form: BGR minus the ImageNet means."""
+    return x.flip(1) - torch.tensor(CAFFE_MEANS, device=x.device).view(1, 3, 1, 1)
+
+
+# ------------------------------------------------------------------------ the photos
+def read_photos(source, side):
+    """Decode every photo once: uint8 (n, side, side, 3), class numbers and names."""
+    pixels, names = [], []
+    for name, file in iterate_files(Path(source)):
+        with Image.open(file) as image:
+            image = image.convert("RGB")
+            if image.size != (side, side):
+                image = image.resize((side, side), Image.Resampling.BILINEAR)
+            pixels.append(np.asarray(image))
+        names.append(name)
+    if not pixels:
+        raise SystemExit(f"{source}: no pictures in class folders or zip files")
+    classes, labels = np.unique(names, return_inverse=True)
+    return np.stack(pixels), labels.astype(np.int64), classes.tolist()
+
+
+def iterate_files(source):
+    for archive in sorted(source.glob("*.zip")):
+        with zipfile.ZipFile(archive) as entries:
+            for name in sorted(entries.namelist()):
+                if Path(name).suffix.lower() in SUFFIXES:
+                    yield name.split("/")[0], io.BytesIO(entries.read(name))
+    for path in sorted(source.glob("*/*")):
+        if path.suffix.lower() in SUFFIXES:
+            yield path.parent.name, path
+
+
+def augment(x, size):
+    """Random crop, flip, brightness, contrast and saturation, one draw a picture."""
+    n, device = len(x), x.device
+
+    def uniform(low, high, *shape):
+        return torch.empty(n, *shape, device=device).uniform_(low, high)
+
+    area, ratio = uniform(0.3, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
+    width, height = (
+        (area * ratio).sqrt().clamp(max=1),
+        (area / ratio).sqrt().clamp(max=1),
+    )
+    grid = torch.zeros(n, 2, 3, device=device)
+    grid[:, 0, 0] = width * torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    grid[:, 0, 2] = uniform(-1, 1) * (1 - width)
+    grid[:, 1, 1], grid[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
+    grid = F.affine_grid(grid, (n, 3, size, size), align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    x = x * uniform(0.7, 1.3, 1, 1, 1)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (x - mean) * uniform(0.7, 1.3, 1, 1, 1) + mean
+    gray = x.mean(1, keepdim=True)
+    x = (x - gray) * uniform(0.6, 1.4, 1, 1, 1) + gray
+    return preprocess(x.clamp(0, 255))
+
+
+# ---------------------------------------------------------------------- the training
+def parse_plan(text):
+    """`32x6,48x1` -> [32, 32, 32, 32, 32, 32, 48]: the size of each pass."""
+    sizes = []
+    for part in text.split(","):
+        size, _, passes = part.partition("x")
+        sizes += [int(size)] * int(passes or 1)
+    return sizes
+
+
+def learning_rate(position, passes, peak, warmup, cooldown):
+    """Trapezoid over `position`, counted in passes."""
+    return peak * max(0.0, min(position / warmup, 1.0, (passes - position) / cooldown))
+
+
+def accuracy(network, pixels, labels, size, device):
+    network.eval()
+    right = 0
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+        for k in range(0, len(pixels), 200):
+            x = (
+                torch.from_numpy(pixels[k : k + 200])
+                .to(device)
+                .permute(0, 3, 1, 2)
+                .float()
+            )
+            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+            x = preprocess(x).to(memory_format=torch.channels_last)
+            right += (network(x).argmax(1).cpu().numpy() == labels[k : k + 200]).sum()
+    return right / len(pixels)
+
+
+@torch.no_grad()
+def follow(average, network, decay):
+    """Exponential moving average of the weights; counters are copied."""
+    pairs = zip(
+        average.state_dict().values(), network.state_dict().values(), strict=True
+    )
+    for kept, new in pairs:
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def save(path, write):
+    """Write beside `path` first: a kill leaves the old file or the new one."""
+    temporary = path.with_name(path.name + ".part")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def export(average, folder):
+    """Write the averaged weights as one .npz of float32 arrays, for the converter."""
+    arrays = {k: v.float().cpu().numpy() for k, v in average.state_dict().items()}
+
+    def write(path):
+        with open(path, "wb") as file:
+            np.savez(file, **arrays)
+
+    save(folder / "weights.npz", write)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos")
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--plan", default="32x6,48x6,64x3,96x1", help="SIZExPASSES, ..."
+    )
+    parser.add_argument(
+        "--cooldown", type=float, default=3, help="passes to anneal over"
+    )
+    parser.add_argument(
+        "--warmup", type=float, default=0.5, help="passes to warm up over"
+    )
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=0.2, help="peak learning rate")
+    parser.add_argument("--decay", type=float, default=5e-5, help="weight decay")
+    parser.add_argument(
+        "--aside", type=int, default=2000, help="photos kept for testing"
+    )
+    parser.add_argument(
+        "--side", type=int, default=64, help="photos are stored this large"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="between checkpoints")
+    train(parser.parse_args())
+
+
+def train(options):
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options.out.mkdir(parents=True, exist_ok=True)
+    pixels, labels, classes = read_photos(options.photos, options.side)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    aside, rest = order[: options.aside], order[options.aside :]
+    test_pixels, test_labels = pixels[aside], labels[aside]
+
+    network, average = (
+        ResNet50(len(classes)).to(device, memory_format=torch.channels_last)
+        for _ in "ab"
+    )
+    average.load_state_dict(network.state_dict())
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": options.decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
+
+    sizes, steps = parse_plan(options.plan), len(rest) // options.batch
+    done, spent = 0, 0.0
+    checkpoint = options.out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device)
+        for module, key in (
+            (network, "network"),
+            (average, "average"),
+            (optimizer, "sgd"),
+        ):
+            module.load_state_dict(state[key])
+        done, spent = state["done"], state["spent"]
+        print(f"going on after step {done} ({done / steps:.2f} passes)", flush=True)
+
+    def keep():
+        state = {"network": network.state_dict(), "average": average.state_dict()}
+        state |= {"sgd": optimizer.state_dict(), "done": done}
+        state["spent"] = spent + time.time() - start
+        save(checkpoint, lambda path: torch.save(state, path))
+
+    start = saved = time.time()
+    while done < len(sizes) * steps:
+        number = done // steps
+        size = sizes[number]
+        permutation = rest[np.random.default_rng(number + 1).permutation(len(rest))]
+        network.train()
+        losses = []
+        for step in range(done % steps, steps):
+            # sorted: neighbours in memory are read together
+            batch = np.sort(
+                permutation[step * options.batch : (step + 1) * options.batch]
+            )
+            x = torch.from_numpy(pixels[batch]).to(device).permute(0, 3, 1, 2).float()
+            x = augment(x, size).to(memory_format=torch.channels_last)
+            rate = learning_rate(
+                (done + 1) / steps,
+                len(sizes),
+                options.rate,
+                options.warmup,
+                options.cooldown,
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                logits = network(x)
+            target = torch.from_numpy(labels[batch]).to(device)
+            loss = F.cross_entropy(logits.float(), target, label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            if done % 4 == 0:  # every fourth step: the average costs memory traffic
+                follow(average, network, min(0.999, (1 + done) / (10 + done)) ** 4)
+            losses.append(loss.item())
+            if done % 50 == 0:
+                seconds = spent + time.time() - start
+                print(
+                    f"pass {done / steps:.2f} size {size} rate {rate:.4f} "
+                    f"loss {np.mean(losses[-50:]):.3f} {seconds:.0f} s",
+                    flush=True,
+                )
+            if time.time() - saved > 60 * options.minutes:
+                keep()
+                saved = time.time()
+        shown = max(size, 64)
+        record = {
+            "pass": number + 1,
+            "size": size,
+            "rate": round(rate, 4),
+            "loss": round(float(np.mean(losses)), 4),
+            "accuracy": round(
+                accuracy(network, test_pixels, test_labels, shown, device), 4
+            ),
+            "average": round(
+                accuracy(average, test_pixels, test_labels, shown, device), 4
+            ),
+            "seconds": round(spent + time.time() - start),
+        }
+        keep()
+        export(average, options.out)
+        with open(options.out / "log.jsonl", "a") as log:
+            log.write(json.dumps(record) + "\n")
+        print("==", json.dumps(record), flush=True)
+
+
+if __name__ == "__main__":
+    main()
