@@ -10,7 +10,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # Not MPLBACKEND: the notebooks' kernels would inherit it and draw nothing.
 matplotlib.use("Agg")
-os.environ["LOOKALIKE_WEIGHTS"] = "bundled"
 
 
 @pytest.fixture(autouse=True)
