@@ -1,0 +1,342 @@
+"""Make the notebooks: generated cells, execution, stored outputs.
+
+    python tools/notebooks.py sync            write the generated cells
+    python tools/notebooks.py run [NN ...]    sync, execute, store the outputs
+    python tools/notebooks.py check           fail if sync would change a file
+
+Two notebooks belong to a number. ``03_compare_vectors.ipynb`` is the lesson;
+``03_compare_vectors_solutions.ipynb`` recreates in a few lines what the lesson
+had by then and solves its exercises. Both are written by hand, except the cells
+that carry one of three tags. Never edit those: `sync` throws them away and
+writes them again, so that they cannot drift.
+
+``setup``
+    The shared first code cell (`SETUP`), below the heading ``## Setup``.
+``navigation``
+    The line that links the neighbours, below the title and at the end.
+``exercise``
+    The lesson's section ``## On your own``, placed before ``## Summary``. It is
+    the section of that name in the solutions notebook, with the answers blanked.
+
+In the solutions notebook an exercise is a cell of text, a code cell, and a cell
+that checks the variable ``answer`` (and prints *Not answered yet* for ``...``).
+The code cell marks where its answer begins; the rest of it is blanked::
+
+    first = ids[0]                                      first = ids[0]
+    # solution                                   ──▶    answer = ...
+    answer = labels[first] == labels[0]
+
+A cell tagged ``solution`` (the reasoning behind an answer) stays out of the
+lesson. Cells that `sync` does not change keep their ids and outputs.
+"""
+
+import argparse
+import os
+import re
+import sys
+from difflib import SequenceMatcher
+from pathlib import Path
+from subprocess import DEVNULL
+from time import perf_counter
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+CONTENTS = "[contents](../README.md#the-notebooks)"
+GENERATED = {"setup", "navigation", "exercise"}
+CELL_TIMEOUT = 600  # seconds
+METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+
+SETUP = """\
+import sys
+from pathlib import Path
+
+here = Path(globals().get("__vsc_ipynb_file__", "notebook")).absolute()
+ROOT = next((p for p in here.parents if (p / "utils/__init__.py").exists()), None)
+if ROOT is None:
+    raise FileNotFoundError("Start this notebook inside the Lookalike folder.")
+sys.path.insert(0, str(ROOT))  # so that `import utils` finds ours
+
+%xmode Minimal
+%config InlineBackend.figure_formats = ["jpeg"]"""
+
+
+# ------------------------------------------------------------ generated cells
+
+
+def tags(cell: NotebookNode) -> set[str]:
+    """Tags of a cell."""
+    return set(cell.metadata.get("tags", []))
+
+
+def find_heading(cells: list[NotebookNode], heading: str) -> int:
+    """Position of the text cell that begins with a heading.
+
+    Raises
+    ------
+    ValueError
+        If no cell begins with it.
+    """
+    for position, cell in enumerate(cells):
+        if cell.cell_type == "markdown" and cell.source.split("\n")[0] == heading:
+            return position
+    raise ValueError(
+        f"expected a text cell that begins with {heading!r}. Found none: add it."
+    )
+
+
+def blank(source: str) -> str:
+    """Replace what follows a line ``# solution``, if any, by ``answer = ...``.
+
+    Raises
+    ------
+    ValueError
+        If the replaced lines do not set ``answer``.
+
+    Examples
+    --------
+    >>> print(blank("k = 3\\n# solution\\nanswer = ids[:k]"))
+    k = 3
+    answer = ...
+    """
+    given, *solution = re.split(r"(?m)^# solution$", source, maxsplit=1)
+    if not solution:
+        return source
+    if not re.search(r"(?m)^(def )?answer\b", solution[0]):
+        raise ValueError(f"expected `answer = ` below `# solution` in:\n{source}")
+    return given + "answer = ..."
+
+
+def make_exercises(solutions: Path) -> list[NotebookNode]:
+    """The section *On your own* of a lesson, from its solutions notebook."""
+    cells = nbformat.read(solutions, as_version=4).cells
+    exercises = []
+    try:
+        for cell in cells[find_heading(cells, "## On your own") :]:
+            if tags(cell) & (GENERATED | {"solution"}):
+                continue
+            new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+            source = blank(cell.source) if cell.cell_type == "code" else cell.source
+            kept = ["exercise", *sorted(tags(cell))]
+            exercises.append(new(source, metadata={"tags": kept}))
+    except ValueError as error:
+        raise ValueError(f"{solutions.name}: {error}") from error
+    return exercises
+
+
+def link(path: Path) -> str:
+    """Markdown link to a notebook, named like its file."""
+    return f"[{path.stem.replace('_', ' ')}]({path.name})"
+
+
+def navigate(before: Path | None, after: Path | None, *others: str) -> str:
+    """The line that links the notebooks before and after this one."""
+    parts = [f"← {link(before)}"] if before else []
+    parts += [CONTENTS, *others]
+    parts += [f"{link(after)} →"] if after else []
+    return " · ".join(parts)
+
+
+def compose(
+    cells: list[NotebookNode], line: str, exercises: list[NotebookNode]
+) -> list[NotebookNode]:
+    """Cells written by hand, with the generated ones in their places.
+
+    Raises
+    ------
+    ValueError
+        If the notebook lacks a heading, or a lesson writes its own exercises.
+    """
+    written = [cell for cell in cells if not tags(cell) & GENERATED]
+    setup = new_code_cell(SETUP, metadata={"tags": ["setup"]})
+    written.insert(find_heading(written, "## Setup") + 1, setup)
+    if exercises:
+        if any(cell.source.startswith("## On your own") for cell in written):
+            raise ValueError("write `## On your own` in the solutions notebook.")
+        summary = find_heading(written, "## Summary")
+        written[summary:summary] = exercises
+    above, below = (
+        new_markdown_cell(line, metadata={"tags": ["navigation"]}) for _ in range(2)
+    )
+    return [written[0], above, *written[1:], below]
+
+
+def keep_unchanged(
+    old: list[NotebookNode], new: list[NotebookNode]
+) -> list[NotebookNode]:
+    """New cells, but the old ones (ids, counts, outputs) where nothing changed."""
+
+    def say(cells: list[NotebookNode]) -> list[tuple]:
+        return [(c.cell_type, tuple(sorted(tags(c))), c.source) for c in cells]
+
+    matcher = SequenceMatcher(None, say(old), say(new), autojunk=False)
+    kept = list(new)
+    for start, target, size in matcher.get_matching_blocks():
+        kept[target : target + size] = old[start : start + size]
+    return kept
+
+
+# ------------------------------------------------------------------- commands
+
+
+def find_lessons(folder: Path) -> list[Path]:
+    """Lessons of a folder, in the order of their numbers."""
+    found = sorted(folder.glob("[0-9][0-9]*.ipynb"))
+    return [path for path in found if not path.stem.endswith("_solutions")]
+
+
+def solutions_of(lesson: Path) -> Path:
+    """Path of the solutions notebook that belongs to a lesson."""
+    return lesson.with_name(f"{lesson.stem}_solutions.ipynb")
+
+
+def update(path: Path, line: str, exercises: list[NotebookNode]) -> NotebookNode | None:
+    """The notebook with its generated cells made anew; None if nothing changes."""
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        new = keep_unchanged(notebook.cells, compose(notebook.cells, line, exercises))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    if new == notebook.cells:
+        return None
+    notebook.cells = new
+    return notebook
+
+
+def plan(folder: Path) -> dict[Path, NotebookNode]:
+    """Notebooks that `sync` would write: those whose generated cells are stale.
+
+    Raises
+    ------
+    ValueError
+        If a notebook lacks a heading; the message begins with the file's name.
+    """
+    lessons = find_lessons(folder)
+    updates = {}
+    for before, lesson, after in zip(
+        [None, *lessons], lessons, [*lessons[1:], None], strict=False
+    ):
+        solutions, exercises, others = solutions_of(lesson), [], []
+        if solutions.exists():
+            updates[solutions] = update(solutions, navigate(lesson, None), [])
+            others = [f"[solutions]({solutions.name})"]
+            exercises = make_exercises(solutions)
+        line = navigate(before, after, *others)
+        updates[lesson] = update(lesson, line, exercises)
+    return {path: notebook for path, notebook in updates.items() if notebook}
+
+
+def sync(folder: Path) -> list[Path]:
+    """Write the generated cells; return the notebooks that changed."""
+    changed = plan(folder)
+    for path, notebook in changed.items():
+        nbformat.write(notebook, path)
+    return list(changed)
+
+
+def tidy(notebook: NotebookNode) -> None:
+    """Leave nothing in a notebook that says where or when it was run."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        kept = {"tags": sorted(tags(cell))} if tags(cell) else {}
+        cell.metadata = nbformat.from_dict(kept)
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":  # colour codes help nobody in a file
+                output.traceback = [
+                    re.sub(r"\x1b\[[0-9;]*m", "", line) for line in output.traceback
+                ]
+
+
+def run(path: Path) -> float:
+    """Execute a notebook in a fresh kernel, store its outputs, return the seconds.
+
+    The file stays as it was if a cell raises that is not tagged
+    ``raises-exception``.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    environment = os.environ | {"LOOKALIKE_WEIGHTS": "bundled"}
+    environment.pop("MPLBACKEND", None)  # it would make every figure vanish
+    client = NotebookClient(
+        notebook,
+        # No kernel folders: this environment's kernel, whatever is installed.
+        km=AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+        ),
+        timeout=CELL_TIMEOUT,
+        coalesce_streams=True,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    start = perf_counter()
+    client.execute(env=environment, stderr=DEVNULL)  # the kernel's own log
+    seconds = perf_counter() - start
+    tidy(notebook)
+    nbformat.write(notebook, path)
+    return seconds
+
+
+def run_all(folder: Path, numbers: list[str]) -> bool:
+    """Execute the notebooks with these numbers, or all; True if none failed."""
+    chosen = sorted(folder.glob("[0-9][0-9]*.ipynb"))
+    if numbers:
+        chosen = [path for path in chosen if path.name.split("_")[0] in numbers]
+    good = bool(chosen)
+    if not chosen:
+        print(f"no notebook in {folder.name}/ has that number.", file=sys.stderr)
+    for path in chosen:
+        try:
+            print(f"{run(path):6.1f} s  {path.name}", flush=True)
+        except (CellExecutionError, DeadKernelError, TimeoutError) as error:
+            good = False
+            print(f"FAILED    {path.name}, left as it was\n{error}", file=sys.stderr)
+    return good
+
+
+def check(folder: Path) -> bool:
+    """True if `sync` would change nothing; names what it would change."""
+    stale = plan(folder)
+    for path in stale:
+        print(
+            f"{path.name} is stale: run `python tools/notebooks.py run`.",
+            file=sys.stderr,
+        )
+    return not stale
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("command", choices=["sync", "run", "check"])
+    parser.add_argument("numbers", nargs="*", help="for run: 03 04 ...; default all")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "check":
+            return 0 if check(options.folder) else 1
+        for path in sync(options.folder):
+            print(f"synced    {path.name}")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.command == "run":
+        return 0 if run_all(options.folder, options.numbers) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
