@@ -5,12 +5,17 @@ Each module has one job and is the only one that imports its library:
 - ``images`` (Pillow): find, open safely, orient, resize and batch pictures
 - ``embeddings`` (Keras, TensorFlow): pictures to unit vectors
 - ``cache`` (sqlite3): vectors already computed, by content and pipeline
-- ``indexes`` (FAISS): build, search, save and load an index
+- ``indexes`` (FAISS): build, search, change, save and load an index
+- ``bundles`` (standard library): save several files as one, all or none
+- ``catalogue`` (standard library): what an id means: path, label, content
 - ``metrics`` (NumPy): how good is a ranking?
 - ``plotting`` (Matplotlib): every figure of the series
 - ``timing`` (standard library): how long does a call take, how big is a thing?
-- ``search``: ``ImageSearch``, which puts the others together
 - ``errors``: one small family of errors, so that a caller can catch one thing
 
-Only ``search`` combines the others; each of them can be read alone.
+Each of these can be read alone. Three modules combine them:
+
+- ``extraction``: picture files to vectors, through the cache
+- ``changes``: which pictures of a collection are new, changed or gone
+- ``search``: ``ImageSearch``, which puts everything together
 """

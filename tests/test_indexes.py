@@ -1,0 +1,144 @@
+"""FAISS against NumPy, and files that cannot be trusted."""
+
+import faiss
+import numpy as np
+import pytest
+
+from utils.errors import IndexFileError
+from utils.indexes import build_index, load_index, save_index, search_index
+
+
+@pytest.fixture
+def vectors():
+    drawn = np.random.default_rng(seed=0).normal(size=(200, 16)).astype("float32")
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def test_a_flat_index_finds_what_brute_force_finds(vectors):
+    similarities, ids = search_index(build_index(vectors), vectors[:20], 5)
+    brute = vectors[:20] @ vectors.T
+    np.testing.assert_array_equal(ids, np.argsort(-brute, axis=1)[:, :5])
+    np.testing.assert_allclose(similarities, np.sort(brute)[:, :-6:-1], atol=1e-6)
+
+
+def test_distances_name_the_same_neighbours_on_unit_vectors(vectors):
+    distances, ids = search_index(build_index(vectors, metric="l2"), vectors[:9], 4)
+    similarities, same = search_index(build_index(vectors), vectors[:9], 4)
+    np.testing.assert_array_equal(ids, same)
+    np.testing.assert_allclose(distances, 2 - 2 * similarities, atol=1e-5)
+
+
+@pytest.mark.parametrize("factory", ["IVF4,Flat", "HNSW8", "SQ8", "PQ4np"])
+def test_other_factory_strings_are_trained_and_filled(vectors, factory):
+    index = build_index(np.tile(vectors, (3, 1)), factory)
+    assert (index.ntotal, index.is_trained) == (600, True)
+
+
+def test_more_than_there_is_is_not_padded(vectors):
+    similarities, ids = search_index(build_index(vectors[:3]), vectors[:1], 10)
+    assert sorted(ids[0].tolist()) == [0, 1, 2]
+    assert np.isfinite(similarities).all()
+
+
+def test_a_numpy_integer_is_a_fine_k(vectors):
+    assert search_index(build_index(vectors), vectors, np.int64(2))[1].shape == (200, 2)
+
+
+@pytest.mark.parametrize("k", [2.5, "2", None])
+def test_a_count_that_is_no_whole_number_is_explained(vectors, k):
+    with pytest.raises(ValueError, match=f"k must be a whole number. Received: {k!r}"):
+        search_index(build_index(vectors), vectors, k)
+
+
+def test_a_wrong_dimension_is_explained(vectors):
+    with pytest.raises(ValueError, match="dimension, 16. Received: 8"):
+        search_index(build_index(vectors), vectors[:, :8], 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda v: v[0], r"add a batch axis"),
+        (lambda v: v.astype("float64"), r"must be float32. Received: float64"),
+        (lambda v: np.where(np.eye(200, 16) > 0, np.nan, v), r"Row 0 holds NaN"),
+        (lambda v: np.where(np.eye(200, 16) > 0, 1e20, v), r"Row 0 is not. Normalise"),
+        (lambda v: v[:, :0], r"must have shape \(n, d\)"),
+    ],
+    ids=["one vector", "float64", "NaN", "huge", "empty"],
+)
+def test_vectors_that_faiss_would_take_in_silence_are_refused(vectors, spoil, message):
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        build_index(spoil(vectors))
+
+
+def test_unknown_factories_metrics_and_counts_are_refused(vectors):
+    with pytest.raises(ValueError, match="factory string .* Received: 'Nonsense'"):
+        build_index(vectors, "Nonsense")
+    with pytest.raises(ValueError, match="metric must be one of .*'cosine'"):
+        build_index(vectors, metric="cosine")
+    with pytest.raises(ValueError, match="metric must be one that FAISS has for HNSW"):
+        build_index(vectors, "HNSW8_PQ4x4np")  # FAISS would take l2 without a word
+    with pytest.raises(ValueError, match="k must be at least 1. Received: 0"):
+        search_index(build_index(vectors), vectors, 0)
+
+
+def test_a_saved_index_finds_the_same(vectors, tmp_path):
+    index = build_index(vectors)
+    sha256 = save_index(index, tmp_path / "some.faiss")
+    loaded = load_index(tmp_path / "some.faiss", sha256=sha256)
+    for found, expected in zip(
+        search_index(loaded, vectors, 5), search_index(index, vectors, 5), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_saving_leaves_nothing_beside_the_file(vectors, tmp_path):
+    save_index(build_index(vectors), tmp_path / "some.faiss")
+    assert [path.name for path in tmp_path.iterdir()] == ["some.faiss"]
+
+
+def test_a_full_disk_is_an_error_and_the_old_file_stays(vectors, tmp_path, monkeypatch):
+    path = tmp_path / "some.faiss"
+    save_index(build_index(vectors), path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("utils.indexes.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_index(build_index(vectors[:5]), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_flipped_byte_is_noticed(vectors, tmp_path):
+    path = tmp_path / "some.faiss"
+    sha256 = save_index(build_index(vectors[:4]), path)
+    good = path.read_bytes()
+    for position in range(0, len(good), 7):
+        spoiled = bytearray(good)
+        spoiled[position] ^= 1
+        path.write_bytes(spoiled)
+        with pytest.raises(IndexFileError, match="damaged"):
+            load_index(path, sha256=sha256)
+
+
+def test_a_truncated_or_foreign_file_is_refused_by_name(vectors, tmp_path):
+    path = tmp_path / "some.faiss"
+    save_index(build_index(vectors), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(IndexFileError, match=r"some\.faiss: expected a FAISS index"):
+        load_index(path)
+    path.write_text("hello")
+    with pytest.raises(IndexFileError, match=r"some\.faiss: expected a FAISS index"):
+        load_index(path)
+    with pytest.raises(IndexFileError, match="cannot be read"):
+        load_index(tmp_path / "missing.faiss")
+
+
+def test_loading_puts_faiss_own_limit_back(vectors, tmp_path):
+    before = faiss.get_deserialization_vector_byte_limit()
+    save_index(build_index(vectors), tmp_path / "some.faiss")
+    load_index(tmp_path / "some.faiss")
+    assert faiss.get_deserialization_vector_byte_limit() == before
