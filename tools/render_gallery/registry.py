@@ -1,0 +1,11 @@
+"""All the classes of the gallery: label -> how to build it and whence to see it."""
+
+import bpy  # noqa: F401  (mathutils exists only once it is loaded)
+
+from . import furniture, growing, household, leisure, picked, tableware, toys, worn
+
+MODULES = (furniture, growing, household, leisure, picked, tableware, toys, worn)
+CLASSES = {}
+for _module in MODULES:
+    CLASSES |= _module.CLASSES
+CLASSES = dict(sorted(CLASSES.items()))
