@@ -10,7 +10,7 @@ os.environ["LOOKALIKE_WEIGHTS"] = "bundled"
 # The bundled weights are still in training: what needs them waits. The commit that
 # brings `models/resnet50_notop.weights.h5` removes all that follows.
 MISSING = not (Path(__file__).parent / "models/resnet50_notop.weights.h5").exists()
-NEED_WEIGHTS = ("bundled", "real_photos")
+NEED_WEIGHTS = ("bundled", "real_photos", "fresh_clone")
 
 if MISSING:
     collect_ignore_glob = ["notebooks/*.ipynb"]
