@@ -1,6 +1,8 @@
 """A bundle is the old one whole or the new one whole, whatever happens to it."""
 
 import errno
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -408,3 +410,19 @@ def test_a_writer_that_waits_too_long_says_so(folder, monkeypatch):
         with pytest.raises(TimeoutError, match="saved: expected to save here"):
             write_bundle(folder, {}, {})
     write_bundle(folder, {}, {})
+
+
+@pytest.mark.parametrize("claimed", [10**12, 10**30, -1])
+def test_a_manifest_that_claims_another_size_costs_no_memory(folder, claimed):
+    """Hashes that fit do not make a claim true."""
+    name, *_ = (folder / "CURRENT").read_text().split()[2:]
+    path = folder / name / "MANIFEST.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["first.bin"]["bytes"] = claimed
+    path.write_text(json.dumps(manifest))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    start = f"lookalike-bundle 2 {name} {sha256} "
+    line = f"{start}{bundles._line_checksum(start)}\n"
+    (folder / "CURRENT").write_text(line)
+    with pytest.raises(IndexFileError, match=r"first\.bin|MANIFEST"):
+        read_bundle(folder)

@@ -867,3 +867,13 @@ def test_every_real_photo_opens(photos):
         kept += len(positions)
     assert refused == []
     assert kept == len(found)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")
+def test_a_link_with_an_impossible_target_costs_only_itself(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    os.symlink("x" * 300, tmp_path / "bad.jpg")
+    found = scan_folder(tmp_path)
+    assert [path.name for path in found.paths] == ["0.png", "1.png", "2.png"]
+    assert [refusal.path.name for refusal in found.refused] == ["bad.jpg"]

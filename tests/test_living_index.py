@@ -1062,3 +1062,16 @@ def test_four_threads_share_one_vector_index(factory):
         thread.join()
     assert not errors
     assert index.ids.tolist() == list(range(200))
+
+
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_an_emptied_index_of_codes_is_read_again(metric):
+    """Its file is far smaller than the tables that FAISS makes when it reads it."""
+    vectors = np.random.default_rng(seed=0).normal(size=(200, 32)).astype("float32")
+    index = VectorIndex(vectors, "IVF4,PQ4x4np", metric=metric)
+    index.remove(index.ids)
+    facts, write = index.snapshot()
+    file = io.BytesIO()
+    write(file)
+    again = VectorIndex.restore(file.getvalue(), facts, "index.faiss")
+    assert (len(again), again.add(vectors[:1]).tolist()) == (0, [200])

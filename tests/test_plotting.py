@@ -94,3 +94,10 @@ def test_curves_pass_through_the_measured_points():
 def test_each_direction_is_named():
     plotting.show_directions({"a": (1, 0), "b": (0, 1)})
     assert {text.get_text() for text in plt.gca().texts} >= {"a", "b"}
+
+
+def test_folder_names_are_drawn_whatever_they_hold():
+    names = ["$_$", "a\udcffb"]
+    plotting.show_pictures([PICTURE] * 2, names)
+    plt.gcf().canvas.draw()
+    assert titles() == ["$_$", "a?b"]

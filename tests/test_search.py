@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from utils import images
 from utils.bundles import read_bundle
 from utils.cache import VectorCache
 from utils.embeddings import load_embedder
@@ -131,6 +132,24 @@ def test_two_copies_of_one_picture_are_computed_once(folder, embedder, tmp_path)
         paths = [folder / "cat/0.png", folder / "dog/copy.png"]
         vectors = embed_files(paths, embedder, cache=cache).vectors
     np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_a_cache_of_ones_own_stays_open(folder, embedder, tmp_path):
+    with VectorCache(tmp_path / "own.sqlite") as cache:
+        embed_files([folder / "cat/0.png"], embedder, cache=cache)
+        embed_files([folder / "cat/1.png"], embedder, cache=cache)
+        key = images.content_hash(folder / "cat/1.png")
+        assert key in cache.get(embedder.pipeline, [key])
+
+
+def test_an_update_without_new_pictures_needs_no_network(search, tmp_path):
+    search.save(tmp_path / "saved")
+    loaded = ImageSearch.load(tmp_path / "saved")  # would load the bundled weights
+    for gone in ("cat/0.png", "dog/broken.jpg"):
+        loaded.root.joinpath(gone).unlink()
+    changes = loaded.update()
+    assert (len(changes.removed), len(changes.unchanged)) == (1, 5)
+    assert loaded._embedder is None
 
 
 # ------------------------------------------------------------------ save and load

@@ -75,7 +75,7 @@ def save_half(model, path: Path) -> str:
     """
     keras = import_keras()
     weights = model.get_weights()
-    if any(np.abs(w).max() > np.finfo(np.float16).max for w in weights):
+    if not all(np.abs(w).max() <= np.finfo(np.float16).max for w in weights):  # or NaN
         raise ValueError("a weight is too large for float16: was the norm folded?")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float16")

@@ -383,6 +383,7 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
         good = good and isinstance(build, str)
         for name, entry in files.items():
             good = good and FILE_NAME.fullmatch(name) and type(entry["bytes"]) is int
+            good = good and entry["bytes"] >= 0
             good = good and isinstance(entry["sha256"], str)
         if not good:
             raise ValueError("a value of another kind")
@@ -406,7 +407,7 @@ def _read_plain(path: Path, most: int) -> bytes:
         if status.st_size > most:
             _check_equal(path, "size in bytes", status.st_size, most)
         with open(path, "rb", opener=_open_plain) as file:
-            return file.read(most + 1)
+            return file.read(status.st_size + 1)  # whatever a manifest claims
     except OSError as error:
         raise IndexFileError(
             f"{_name(path)}: expected a file that can be read. Received: "

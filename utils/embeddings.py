@@ -93,6 +93,8 @@ class Embedder:
                 "images must be uint8, RGB from 0 to 255, because embed does the "
                 f"preprocessing itself. Received: {images.dtype}."
             )
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1. Received: {batch_size}.")
         features = np.empty((len(images), DIMENSION), dtype=np.float32)
         for start in range(0, len(images), batch_size):
             batch = preprocess(images[start : start + batch_size])

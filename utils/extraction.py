@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,13 +64,17 @@ def embed_files(
     WeightsError
         If no embedder was given and the weights cannot be loaded.
     """
+    if not paths:  # nothing to do needs no network
+        return EmbeddedFiles(np.empty((0, DIMENSION), dtype=np.float32), [], [], [])
     embedder = embedder or load_embedder()
     rows: list[np.ndarray] = []
     positions: list[int] = []
     refused: list[Refusal] = []
     hashes: list[str] = []
     starts = range(0, len(paths), CHUNK)
-    with cache or VectorCache() as store, _progress_bar(len(paths), progress) as tick:
+    # A cache of the caller's stays open for the caller.
+    opened = VectorCache() if cache is None else nullcontext(cache)
+    with opened as store, _progress_bar(len(paths), progress) as tick:
         for start in starts:
             chunk = paths[start : start + CHUNK]
             found = _embed_chunk(chunk, embedder, store, refused)

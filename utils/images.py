@@ -630,7 +630,7 @@ def _walk(root: Path) -> tuple[list[Path], list[Refusal]]:
                 continue
             seen.add(_identity(folder))
             for path in folder.iterdir():
-                if path.is_dir():
+                if os.path.isdir(path):  # unlike Path.is_dir it never raises
                     (links if path.is_symlink() else folders).append(path)
                 elif path.suffix.lower() in SUFFIXES:
                     files.append(path)

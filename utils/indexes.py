@@ -30,6 +30,7 @@ POINTS_PER_CELL = 39  # FAISS's own minimum for training a cell without a warnin
 MAX_IMBALANCE_GROWTH = 1.5  # since training; see VectorIndex.needs_retraining
 MAX_GROWTH = 2.0
 LARGEST = 1e15  # squares and sums of larger numbers leave float32's range
+SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
 _limit_lock = threading.Lock()  # the byte limit below belongs to the whole process
 
 
@@ -276,7 +277,9 @@ def parse_index(content: bytes, name: str) -> faiss.Index:
         # nothing (such as an IVF's cells) may be there more often than it has bytes.
         before = faiss.get_deserialization_vector_byte_limit()
         loops = faiss.get_deserialization_loop_limit()
-        faiss.set_deserialization_vector_byte_limit(len(content))
+        # IVF-PQ makes tables that its file does not hold; a lie stays a small one.
+        limit = max(SMALLEST_LIMIT, TABLES_A_FILE * len(content))
+        faiss.set_deserialization_vector_byte_limit(limit)
         faiss.set_deserialization_loop_limit(max(1, len(content)))  # 0 is no limit
         try:
             return faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))

@@ -59,7 +59,7 @@ def show_pictures(
     for ax, picture in zip(np.ravel(axes), pictures, strict=False):
         ax.imshow(picture, cmap="gray")
     for ax, title in zip(np.ravel(axes), titles, strict=False):
-        ax.set_title(title, fontsize=8)
+        _write_title(ax, title)
 
 
 def show_results(
@@ -230,11 +230,17 @@ def show_curves(
     ax.legend(fontsize=8)
 
 
+def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
+    """Write folder names as they are: no mathematics in $, no half characters."""
+    text = title.encode(errors="replace").decode()
+    ax.set_title(text, fontsize=8, color=color, parse_math=False)
+
+
 def _draw_picture(
     ax: Axes, picture: np.ndarray, title: str, *, color: str | None, style: str = "-"
 ) -> None:
     ax.imshow(picture)
-    ax.set_title(title, fontsize=8, color=color or "black")
+    _write_title(ax, title, color=color or "black")
     if color:
         height, width = picture.shape[:2]
         frame = Rectangle(

@@ -578,7 +578,9 @@ class ImageSearch:
         """Embed what is new or changed, then change everything in one step."""
         before = self._state.catalogue
         plan = plan_changes(wanted, before)
-        embedded = embed_files(list(plan.labels), self.embedder, progress=progress)
+        # Loading the network takes seconds, and a removal needs none.
+        embedder = self.embedder if plan.labels else None
+        embedded = embed_files(list(plan.labels), embedder, progress=progress)
         labels = {path: self._label(path, label) for path, label in plan.labels.items()}
         new = _embedded_items(embedded, labels)
         keys = [*gone, *plan.outdated.values()]
@@ -628,7 +630,7 @@ class ImageSearch:
         """Return the ids of pictures of which a scan cannot say that they are gone."""
         catalogue, kept = self._state.catalogue, set()
         for path, _ in refused:
-            if path.is_dir():  # a folder that cannot be listed
+            if os.path.isdir(path):  # a folder that cannot be listed
                 kept.update(catalogue.below(path))
             key = catalogue.find(path)
             if key is not None and compare(catalogue.items[key])[0] in (
