@@ -255,7 +255,7 @@ def load_index(path: str | os.PathLike, *, sha256: str | None = None) -> faiss.I
 
 
 def parse_index(content: bytes, name: str) -> faiss.Index:
-    """Make an index of a file's bytes, in memory of no more than their size.
+    """Make an index of a file's bytes, in memory bounded by their number.
 
     Parameters
     ----------
@@ -273,11 +273,11 @@ def parse_index(content: bytes, name: str) -> faiss.Index:
         If FAISS cannot read it.
     """
     with _limit_lock:
-        # A small file can claim gigabytes: no vector may be larger than the file, and
+        # A small file can claim gigabytes.  IVF-PQ makes tables that its file does not
+        # hold, so a vector may be larger than the file, but only by a factor; and
         # nothing (such as an IVF's cells) may be there more often than it has bytes.
         before = faiss.get_deserialization_vector_byte_limit()
         loops = faiss.get_deserialization_loop_limit()
-        # IVF-PQ makes tables that its file does not hold; a lie stays a small one.
         limit = max(SMALLEST_LIMIT, TABLES_A_FILE * len(content))
         faiss.set_deserialization_vector_byte_limit(limit)
         faiss.set_deserialization_loop_limit(max(1, len(content)))  # 0 is no limit
