@@ -59,6 +59,21 @@ def test_keras_alone_gives_the_same_features(embedder, pictures):
     np.testing.assert_allclose(embedder.embed(pictures), expected, atol=1e-5)
 
 
+def test_regions_pooled_and_normalised_are_the_embedding(pictures):
+    embedder = load_embedder("untrained", input_size=96, verbose=False)
+    pictures = pictures.repeat(3, axis=1).repeat(3, axis=2)
+    regions = embedder.feature_map(pictures, batch_size=2)
+    assert (regions.shape, regions.dtype) == ((5, 3, 3, 2048), np.float32)
+    assert (regions >= 0).all() and len(np.unique(regions[0, :, :, 0])) > 1
+    pooled = normalize(regions.mean(axis=(1, 2)))
+    np.testing.assert_allclose(pooled, embedder.embed(pictures), atol=1e-5)
+
+
+def test_regions_want_what_embed_wants(embedder, pictures):
+    with pytest.raises(ValueError, match=r"images\[None\]"):
+        embedder.feature_map(pictures[0])
+
+
 def test_preprocessing_is_keras_own_and_leaves_the_input_alone(pictures):
     floats = pictures.astype("float32")
     before = floats.copy()
@@ -123,6 +138,40 @@ def test_a_weights_file_of_ones_own_is_loaded(tmp_path, pictures):
     expected = normalize(model.predict_on_batch(preprocess(pictures)))
     np.testing.assert_allclose(mine.embed(pictures), expected, atol=1e-5)
     assert mine.weights == "mine.weights.h5"
+
+
+def test_the_file_beside_the_weights_states_their_size(tmp_path):
+    mine = tmp_path / "mine.weights.h5"
+    build_resnet50().save_weights(mine)
+    card = tmp_path / "mine.json"
+    card.write_text('{"input_size": 64, "sha256": ""}')
+    assert load_embedder(mine, verbose=False).input_size == 64
+    assert load_embedder(mine, input_size=32, verbose=False).input_size == 32
+    card.write_text('{"size": 64}')
+    with pytest.raises(WeightsError, match=r"mine\.json: expected .*state input_size"):
+        load_embedder(mine, verbose=False)
+
+
+def test_the_readers_settings_of_keras_change_no_vector_and_are_left_alone():
+    keras = import_keras()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build_resnet50(32)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+def test_the_untrained_network_is_always_the_same_and_reseeds_nothing(pictures):
+    vectors = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        before = np.random.get_state()[1].copy()
+        untrained = load_embedder("untrained", input_size=32, verbose=False)
+        assert np.array_equal(np.random.get_state()[1], before)
+        vectors.append(untrained.embed(pictures))
+    np.testing.assert_array_equal(*vectors)
 
 
 def test_a_foreign_weights_file_is_refused_and_kept(tmp_path):

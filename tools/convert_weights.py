@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from utils.embeddings import BUNDLED, build_resnet50, import_keras  # noqa: E402
+from utils.embeddings import BUNDLED, build_resnet50, card_of  # noqa: E402
 
 BLOCKS = ((2, 3), (3, 4), (4, 6), (5, 3))  # Keras's stage number, blocks in it
 
@@ -73,16 +73,10 @@ def save_half(model, path: Path) -> str:
     ValueError
         If a weight does not fit into float16.
     """
-    keras = import_keras()
     weights = model.get_weights()
     if not all(np.abs(w).max() <= np.finfo(np.float16).max for w in weights):  # or NaN
         raise ValueError("a weight is too large for float16: was the norm folded?")
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float16")
-    try:
-        half = build_resnet50()
-    finally:
-        keras.config.set_dtype_policy(policy)
+    half = build_resnet50(dtype="float16")
     half.set_weights(weights)
     temporary = path.with_name("part." + path.name)  # Keras insists on the ending
     half.save_weights(temporary)
@@ -106,7 +100,7 @@ def main() -> None:
     digest = save_half(model, options.out)
     card = {"input_size": options.input_size, "sha256": digest}
     text = json.dumps(card, indent=2) + "\n"
-    options.out.with_name("resnet50_notop.json").write_text(text, encoding="utf-8")
+    card_of(options.out).write_text(text, encoding="utf-8")
     print(f"{options.out.name}: {options.out.stat().st_size / 1e6:.1f} MB, {digest}")
 
 

@@ -196,9 +196,9 @@ def save(path, write):
     os.replace(temporary, path)
 
 
-def export(average, folder):
-    """Write the averaged weights as one .npz of float32 arrays, for the converter."""
-    arrays = {k: v.float().cpu().numpy() for k, v in average.state_dict().items()}
+def export(network, folder):
+    """Write a network's weights as one .npz of float32 arrays, for the converter."""
+    arrays = {k: v.float().cpu().numpy() for k, v in network.state_dict().items()}
 
     def write(path):
         with open(path, "wb") as file:
@@ -334,7 +334,9 @@ def train(options):
             "seconds": round(spent + time.time() - start),
         }
         keep()
-        export(average, options.out)
+        # The average leads while the rate is high, the network itself at the end.
+        leads = record["average"] > record["accuracy"]
+        export(average if leads else network, options.out)
         with open(options.out / "log.jsonl", "a") as log:
             log.write(json.dumps(record) + "\n")
         print("==", json.dumps(record), flush=True)

@@ -13,6 +13,8 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,6 +81,48 @@ class Embedder:
         ValueError
             If the shape or the dtype is another, or a vector is not finite.
         """
+        images = self._check(images, batch_size)
+        features = np.empty((len(images), DIMENSION), dtype=np.float32)
+        for batch, rows in _batches(images, batch_size):
+            features[rows] = self.model.predict_on_batch(batch)
+        return normalize(features)
+
+    def feature_map(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
+        """Return the features of each region of each picture, before they are pooled.
+
+        Their mean over the regions, brought to length 1, is what `embed` returns.
+
+        Parameters
+        ----------
+        images : uint8 array of shape (n, size, size, 3)
+            As for `embed`.
+        batch_size : int
+            Pictures that go through the network together.
+
+        Returns
+        -------
+        regions : float32 array of shape (n, h, w, 2048)
+            One vector a region, none of its numbers negative; h and w are size / 32,
+            rounded up.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype is another.
+        """
+        images, model = self._check(images, batch_size), self._regions_model
+        shape = (len(images), *model.output_shape[1:])
+        regions = np.empty(shape, dtype=np.float32)
+        for batch, rows in _batches(images, batch_size):
+            regions[rows] = model(batch, training=False)
+        return regions
+
+    @cached_property
+    def _regions_model(self) -> Any:
+        last = self.model.layers[-2].output  # the last layer is the pooling
+        return import_keras().Model(self.model.input, last)
+
+    def _check(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)
         if images.ndim != 4 or images.shape[1:] != expected:
@@ -95,11 +139,7 @@ class Embedder:
             )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received: {batch_size}.")
-        features = np.empty((len(images), DIMENSION), dtype=np.float32)
-        for start in range(0, len(images), batch_size):
-            batch = preprocess(images[start : start + batch_size])
-            features[start : start + len(batch)] = self.model.predict_on_batch(batch)
-        return normalize(features)
+        return images
 
 
 def load_embedder(
@@ -120,8 +160,9 @@ def load_embedder(
         topology.  The environment variable ``LOOKALIKE_WEIGHTS`` changes the
         default; nothing else does.
     input_size : int, optional
-        Height and width of the pictures.  Belongs to the weights: bundled weights
-        state theirs, others take 224.
+        Height and width of the pictures.  Belongs to the weights: it is read from
+        the JSON file beside them (``mine.json`` beside ``mine.weights.h5``); without
+        one it is 224.
     download : bool
         Allow Keras to fetch ``"imagenet"`` weights if this machine lacks them.
     verbose : bool
@@ -144,11 +185,10 @@ def load_embedder(
         path = _imagenet_file(download)
         embedder = _from_file(path, chosen, input_size or IMAGENET_SIZE)
     elif chosen == "bundled":
-        card = _read_card()
-        embedder = _from_file(BUNDLED, chosen, input_size or card["input_size"])
+        embedder = _from_file(BUNDLED, chosen, input_size or _stated_size(BUNDLED))
     else:
         path = Path(chosen)
-        embedder = _from_file(path, path.name, input_size or IMAGENET_SIZE)
+        embedder = _from_file(path, path.name, input_size or _stated_size(path))
     if verbose:
         print(embedder)
     return embedder
@@ -277,31 +317,58 @@ def import_keras() -> ModuleType:
     return keras
 
 
-def build_resnet50(input_size: int | None = None) -> Any:
+def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> Any:
     """Build Keras's ResNet50 without its head, with random weights.
 
     Parameters
     ----------
     input_size : int, optional
         Height and width of the pictures; None leaves them open.
+    dtype : str
+        What it stores and computes in, whatever Keras is set to.
 
     Returns
     -------
     model : keras.Model
-        float32 (n, size, size, 3) in, float32 (n, 2048) out.
+        (n, size, size, 3) in, (n, 2048) out.
     """
     keras = import_keras()
-    return keras.applications.ResNet50(
-        weights=None,
-        include_top=False,
-        pooling="avg",
-        input_shape=(input_size, input_size, 3),
-    )
+    policy, layout = keras.config.dtype_policy(), keras.config.image_data_format()
+    # A notebook may have changed these for all of Keras: our vectors stay the same.
+    keras.config.set_dtype_policy(dtype)
+    keras.config.set_image_data_format("channels_last")
+    try:
+        return keras.applications.ResNet50(
+            weights=None,
+            include_top=False,
+            pooling="avg",
+            input_shape=(input_size, input_size, 3),
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(layout)
+
+
+def _batches(images: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Yield preprocessed pictures, `size` at a time, and the rows they came from."""
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        yield preprocess(images[rows]), rows
 
 
 def _untrained(input_size: int) -> Embedder:
-    import_keras().utils.set_random_seed(0)
-    return Embedder(build_resnet50(input_size), "untrained", input_size, "untrained")
+    """Fill the kernels as Keras does (Glorot, uniform), but from a seed of our own.
+
+    Keras's seed is global: setting it would change the reader's random numbers too.
+    """
+    model = build_resnet50(input_size)
+    rng = np.random.default_rng(seed=0)
+    for weight in model.trainable_weights:
+        if weight.name == "kernel":
+            height, width, channels, filters = weight.shape
+            limit = np.sqrt(6 / (height * width * (channels + filters)))
+            weight.assign(rng.uniform(-limit, limit, weight.shape).astype("float32"))
+    return Embedder(model, "untrained", input_size, "untrained-glorot-0")
 
 
 def _from_file(path: Path, name: str, input_size: int) -> Embedder:
@@ -324,14 +391,20 @@ def _checked_digest(path: Path, name: str) -> str:
             f"{path}: no such weights file. Received weights={name!r}; expected "
             '"bundled", "imagenet", "untrained" or the path of a Keras weights file.'
         )
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: expected a weights file that can be read ({error.strerror}). "
+            "Check its permissions."
+        ) from error
     digest = hashlib.sha256(content).hexdigest()
     if content.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
-    if name == "bundled" and digest != _read_card()["sha256"]:
+    if name == "bundled" and digest != (expected := _read_card(path)["sha256"]):
         raise WeightsError(
             f"{path.name}: the file is damaged or was changed: its sha256 is "
-            f"{digest[:12]}…, expected {_read_card()['sha256'][:12]}…. "
+            f"{digest[:12]}…, expected {expected[:12]}…. "
             "Bring it back with `git checkout -- models`."
         )
     if name == "imagenet" and hashlib.md5(content).hexdigest() != IMAGENET_MD5:
@@ -342,15 +415,32 @@ def _checked_digest(path: Path, name: str) -> str:
     return digest
 
 
-def _read_card() -> dict:
-    path = BUNDLED.with_name("resnet50_notop.json")
+def card_of(path: Path) -> Path:
+    """Return the JSON file beside a weights file: its input size and sha256."""
+    return path.with_name(
+        path.name.removesuffix(".h5").removesuffix(".weights") + ".json"
+    )
+
+
+def _read_card(path: Path) -> dict:
+    card = card_of(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = json.loads(card.read_text(encoding="utf-8"))
+        return {"input_size": int(facts["input_size"]), "sha256": str(facts["sha256"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        mend = "Bring it back with `git checkout -- models`."
         raise WeightsError(
-            f"{path}: expected the bundled weights' input size and sha256 "
-            f"({_first_line(error)}). Bring it back with `git checkout -- models`."
+            f'{card}: expected the weights\' "input_size" and "sha256" '
+            f"({_first_line(error)}). "
+            + (mend if path == BUNDLED else "Mend it, or state input_size yourself.")
         ) from error
+
+
+def _stated_size(path: Path) -> int:
+    """Return the input size that the file beside the weights states, or 224."""
+    if path != BUNDLED and not card_of(path).exists():
+        return IMAGENET_SIZE
+    return _read_card(path)["input_size"]
 
 
 def _imagenet_file(download: bool) -> Path:
