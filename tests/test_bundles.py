@@ -11,19 +11,24 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils import bundles
-from utils.bundles import digest, read_bundle, write_bundle
+from utils.bundles import read_bundle, write_bundle
 from utils.errors import IndexFileError
 
 ROOT = Path(__file__).parents[1]
 OLD = Path(__file__).parent / "data" / "bundle_format_1"
 FILES = {"first.bin": bytes(range(256)), "second.txt": b"two" * 30}
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def content(number: int) -> dict[str, bytes]:
@@ -62,9 +67,18 @@ def test_what_is_written_is_read(folder):
 
 
 def test_a_function_may_write_the_content(tmp_path):
-    write_bundle(tmp_path, {"a": lambda file: [file.write(b"x") for _ in range(9)]}, {})
-    assert read_bundle(tmp_path).files == {"a": b"x" * 9}
-    assert digest(lambda file: file.write(b"x" * 9)) == digest(b"x" * 9)
+    seen = []
+
+    def write(file):
+        for _ in range(9):
+            file.write(b"x")
+        seen.append((file.size, file.sha256))
+
+    write_bundle(tmp_path, {"a": write}, {})
+    bundle = read_bundle(tmp_path)
+    assert bundle.files == {"a": b"x" * 9}
+    assert seen == [(9, bundle.hashes["a"])]
+    assert bundle.hashes["a"] == digest(b"x" * 9)
 
 
 def test_a_new_save_leaves_nothing_of_the_old_one(folder):
@@ -103,7 +117,8 @@ def test_any_files_and_facts_come_back(tmp_path_factory, files, facts):
     files.pop("MANIFEST.json", None)
     folder = tmp_path_factory.mktemp("any")
     write_bundle(folder, files, facts)
-    assert read_bundle(folder)[:2] == (files, facts)
+    bundle = read_bundle(folder)
+    assert (bundle.files, bundle.facts) == (files, facts)
 
 
 # --------------------------------------------------------------------- damage
@@ -320,6 +335,42 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_on_windows_a_pointer_that_somebody_reads_is_waited_for(folder, monkeypatch):
+    replace, calls = os.replace, []
+
+    def shared(*paths):
+        calls.append(1)
+        if len(calls) < 4:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(*paths)
+
+    monkeypatch.setattr(bundles.os, "replace", shared)
+    with pytest.raises(PermissionError):  # elsewhere it is a real refusal
+        write_bundle(folder, {"a": b"new"}, {})
+    assert read_bundle(folder).files == FILES
+    monkeypatch.setattr(bundles, "WINDOWS", True)
+    monkeypatch.setattr(bundles, "_sync_folder", lambda folder: None)
+    monkeypatch.setattr(bundles, "_try_lock", lambda descriptor: True)
+    write_bundle(folder, {"a": b"new"}, {})
+    assert (len(calls), read_bundle(folder).files) == (4, {"a": b"new"})
+    monkeypatch.setattr(bundles, "PATIENCE", 0.05)
+    monkeypatch.setattr(bundles.os, "replace", Mock(side_effect=PermissionError))
+    with pytest.raises(PermissionError):
+        write_bundle(folder, FILES, {})
+    assert read_bundle(folder).files == {"a": b"new"}
+
+
+def test_a_place_that_cannot_be_looked_at_is_told_from_an_empty_one(folder):
+    with pytest.raises(IndexFileError, match=r"CURRENT: expected a file that can be"):
+        read_bundle("null\0character")
+    with pytest.raises(IndexFileError, match="expected a saved bundle"):
+        read_bundle(folder / "CURRENT")
+    (folder / "CURRENT").unlink()
+    (folder / "CURRENT").symlink_to("nowhere")
+    with pytest.raises(IndexFileError, match=r"CURRENT: expected a plain file"):
+        read_bundle(folder)
+
+
 @posix
 def test_a_folder_that_may_not_be_written_is_named(folder):
     if os.geteuid() == 0:
@@ -420,8 +471,7 @@ def test_a_manifest_that_claims_another_size_costs_no_memory(folder, claimed):
     manifest = json.loads(path.read_text())
     manifest["files"]["first.bin"]["bytes"] = claimed
     path.write_text(json.dumps(manifest))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    start = f"lookalike-bundle 2 {name} {sha256} "
+    start = f"lookalike-bundle 2 {name} {digest(path.read_bytes())} "
     line = f"{start}{bundles._line_checksum(start)}\n"
     (folder / "CURRENT").write_text(line)
     with pytest.raises(IndexFileError, match=r"first\.bin|MANIFEST"):

@@ -350,6 +350,21 @@ def test_a_folder_that_can_not_be_made(tmp_path):
     check_works_on_without(tmp_path / "file" / "below" / "cache.sqlite")
 
 
+def test_a_home_that_nobody_has():
+    check_works_on_without("~nosuchuser/cache.sqlite")
+
+
+def test_a_cache_that_another_thread_closes_finds_nothing(path):
+    class Closing(VectorCache):
+        def _try(self, action):  # overtaken just before the lock is taken
+            self._connection = None
+            super()._try(action)
+
+    cache = Closing(path)
+    cache.put("p", ["a"], np.zeros((1, 4)))
+    assert cache.get("p", ["a"]) == {}
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0,
     reason="root may write to a read-only folder",

@@ -423,6 +423,7 @@ NOT_PICTURES = [
     (b"Hello, this is text.\n", r"it begins with b'Hello, t'"),
     (b"\0" * 100, "not a JPEG, PNG, WebP"),
     (b"\x89PNG\r\n\x1a\n", "header is damaged or cut short"),
+    (encode(checks(), "BMP").replace(b"\x18", b"\x02", 1), "rare kind.*Save it as PNG"),
 ]
 
 
@@ -466,15 +467,17 @@ def test_nothing_is_written_to_stderr_that_a_notebook_would_store(tmp_path):
     assert done.stderr == ""
 
 
-def test_a_picture_beyond_pillows_own_limit_is_refused_too():
+def test_a_picture_beyond_pillows_own_limit_has_too_many_pixels_too():
     data = make_png(60_000, 60_000, b"", 1, 0)
-    with pytest.raises(PictureError):
+    advice = "too many pixels: at most 64,000,000.*raise max_pixels and Pillow's"
+    with pytest.raises(PictureError, match=advice):
         open_picture(data)
 
 
-def test_a_strip_of_extreme_length_is_refused():
-    with pytest.raises(PictureError, match="65,535 a side"):
+def test_a_strip_of_extreme_length_is_refused_with_advice_that_helps():
+    with pytest.raises(PictureError, match="65,535 pixels a side.*cut it") as info:
         open_picture(np.zeros((1, 70_000), np.uint8))
+    assert "max_pixels" not in info.value.reason
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "pil", "array"])
@@ -602,6 +605,24 @@ def test_the_content_hash_is_the_sha256_of_the_bytes(tmp_path):
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert content_hash(tmp_path / "abc") == content_hash(b"abc") == expected
     assert content_hash(str(tmp_path / "abc")) == expected
+
+
+def test_a_file_that_grows_or_shrinks_while_it_is_read_is_refused(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "growing.jpg"
+    path.write_bytes(b"x" * 100)
+    fstat = os.fstat
+    for seen in (99, 101):
+
+        def stale(descriptor, size=seen):
+            status = list(fstat(descriptor))
+            status[6] = size  # st_size
+            return os.stat_result(status)
+
+        monkeypatch.setattr(images.os, "fstat", stale)
+        with pytest.raises(PictureError, match=r"growing\.jpg: changed while it was"):
+            read_file(path)
 
 
 def test_a_file_is_read_whole(tmp_path):
@@ -737,9 +758,26 @@ def test_each_real_file_is_taken_once_and_the_other_names_reported(folder):
     assert all("the same file as" in refusal.reason for refusal in found.refused)
 
 
+def test_files_of_a_drive_that_numbers_nothing_are_all_taken(folder, monkeypatch):
+    def unnumbered(original):
+        def stat(*args, **options):
+            status = list(original(*args, **options))
+            status[1] = 0  # st_ino
+            return os.stat_result(status)
+
+        return stat
+
+    monkeypatch.setattr(os, "fstat", unnumbered(os.fstat))
+    monkeypatch.setattr(os, "stat", unnumbered(os.stat))
+    found = scan_folder(folder)
+    assert (len(found), found.refused) == (5, [])
+
+
 def test_a_folder_that_is_none_is_said_so(folder):
     with pytest.raises(FileNotFoundError, match="no such folder: nowhere"):
         scan_folder("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no such folder: two\\nlines"):
+        scan_folder("two\nlines")
     with pytest.raises(NotADirectoryError, match="expected a folder"):
         scan_folder(folder / "loose.tif")
 
@@ -805,23 +843,18 @@ def test_only_one_batch_is_opened_at_a_time(mixed, monkeypatch):
     assert len(opened) == 1
 
 
-def test_a_file_that_changed_or_vanished_meanwhile_is_refused(mixed):
+def test_a_file_that_vanished_meanwhile_is_refused(mixed):
     mixed = mixed[1:4]
-    hashes = [content_hash(path) for path in mixed]
-    mixed[0].write_bytes(mixed[1].read_bytes())
     mixed[2].unlink()
     refused = []
-    batches = list(iterate_batches(mixed, 6, refused=refused, hashes=hashes))
-    assert [positions for positions, _ in batches] == [[1]]
-    assert "has changed since" in refused[0].reason
-    assert refused[1] == Refusal(mixed[2], "no such file")
+    batches = list(iterate_batches(mixed, 6, refused=refused))
+    assert [positions for positions, _ in batches] == [[0, 1]]
+    assert refused == [Refusal(mixed[2], "no such file")]
 
 
 def test_impossible_batches_are_refused(mixed):
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         next(iterate_batches(mixed, 6, batch_size=0))
-    with pytest.raises(ValueError, match="1 hashes for 7 paths"):
-        next(iterate_batches(mixed, 6, hashes=["a"]))
 
 
 # --- Metadata --------------------------------------------------------------------
@@ -850,6 +883,9 @@ def test_a_broken_table_is_named_with_its_line(tmp_path):
         read_metadata(path)
     path.write_text("file,label\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"expected the columns \['elevation'"):
+        read_metadata(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"metadata\.csv: expected CSV in UTF-8"):
         read_metadata(path)
 
 

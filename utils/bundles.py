@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from utils.errors import IndexFileError, printable
 
+WINDOWS = os.name == "nt"
 FORMAT = 2  # 1 was index.faiss and items.json side by side, replaced one by one
 POINTER, MANIFEST, LOCK = "CURRENT", "MANIFEST.json", ".lock"
 GENERATION = re.compile(r"generation-[0-9a-f]{32}")
@@ -38,21 +39,24 @@ LINE = re.compile(
     r"([0-9a-f]{16})\n"
 )
 MAX_SMALL_FILE = 64_000_000  # bytes; a pointer or a manifest is far smaller
+PATIENCE = 5.0  # seconds, with a file that is being read or replaced on Windows
 SECONDS_TO_WAIT = 60.0  # for another process that saves into the same folder
 TRIES = 50  # of a reader whose generation is replaced under its eyes
 MEND = "Build it again and save it."
 
-Content = bytes | Callable[[BinaryIO], object]
+Content = bytes | Callable[["Tally"], object]
 
 
 class Bundle(NamedTuple):
     """What `read_bundle` returns.
 
-    `files` maps a name to its checked bytes, `facts` is what the writer passed,
-    `build` is a name that no other save has, `folder` is where the files lie.
+    `files` maps a name to its checked bytes, `hashes` to their sha256; `facts` is what
+    the writer passed, `build` is a name that no other save has, `folder` is where the
+    files lie.
     """
 
     files: dict[str, bytes]
+    hashes: dict[str, str]
     facts: dict[str, Any]
     build: str
     folder: Path
@@ -75,8 +79,8 @@ def write_bundle(
     folder : path
         Made if it does not exist.
     files : mapping of str to bytes or function
-        A function is called with a binary file and writes into it: a large content
-        need not be in memory as bytes.
+        A function is called with a `Tally` and writes into it: a large content need
+        not be in memory as bytes.  They are called in their order.
     facts : mapping
         Anything that JSON can hold.
     build : str, optional
@@ -146,7 +150,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
             if _read_pointer(folder) == (generation, expected):
                 raise
     raise IndexFileError(
-        f"{_name(folder)}: expected it to hold still for a moment. It was saved again "
+        f"{folder}: expected it to hold still for a moment. It was saved again "
         f"{TRIES} times while it was read. Stop the other program, or try again."
     )
 
@@ -156,51 +160,26 @@ def new_build() -> str:
     return uuid.uuid4().hex
 
 
-def digest(content: Content) -> str:
-    """Return the sha256 of a content as `write_bundle` would write it.
+class Tally:
+    """A file that counts (`size`) and hashes (`sha256`) what is written into it."""
 
-    Parameters
-    ----------
-    content : bytes or function
-        As in `write_bundle`.
-
-    Returns
-    -------
-    sha256 : str
-        64 hexadecimal digits.
-
-    Examples
-    --------
-    >>> digest(b"hello") == digest(lambda file: file.write(b"hello"))
-    True
-    """
-    sink = _Tally()
-    _pour(content, sink)
-    return sink.sha256.hexdigest()
-
-
-# --- Writing ---------------------------------------------------------------------
-
-
-class _Tally:
-    """A file that counts and hashes what goes through it to another one."""
-
-    def __init__(self, file: BinaryIO | None = None) -> None:
-        self.file, self.size, self.sha256 = file, 0, hashlib.sha256()
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.size, self._sha256 = file, 0, hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        if self.file is not None:
-            self.file.write(data)
-        self.sha256.update(data)
+        """Write like any binary file."""
+        self.file.write(data)
+        self._sha256.update(data)
         self.size += len(data)
         return len(data)
 
+    @property
+    def sha256(self) -> str:
+        """The sha256 of what has been written so far, as 64 hexadecimal digits."""
+        return self._sha256.hexdigest()
 
-def _pour(content: Content, file: Any) -> None:
-    if callable(content):
-        content(file)
-    else:
-        file.write(content)
+
+# --- Writing ---------------------------------------------------------------------
 
 
 def _check_names(files: Mapping[str, Content]) -> None:
@@ -220,20 +199,20 @@ def _write_generation(
     entries = {}
     for name, content in files.items():
         tally = _write_file(generation / name, content)
-        entries[name] = {"bytes": tally.size, "sha256": tally.sha256.hexdigest()}
+        entries[name] = {"bytes": tally.size, "sha256": tally.sha256}
     manifest = {"format": FORMAT, "build": build, "files": entries, "facts": facts}
     text = json.dumps(manifest, indent=1).encode("ascii")
     tally = _write_file(generation / MANIFEST, text)
     _sync_folder(generation)
     _sync_folder(generation.parent)
-    start = f"lookalike-bundle {FORMAT} {generation.name} {tally.sha256.hexdigest()} "
+    start = f"lookalike-bundle {FORMAT} {generation.name} {tally.sha256} "
     return f"{start}{_line_checksum(start)}\n".encode("ascii")
 
 
-def _write_file(path: Path, content: Content) -> _Tally:
+def _write_file(path: Path, content: Content) -> Tally:
     with open(path, "wb") as file:
-        tally = _Tally(file)
-        _pour(content, tally)
+        tally = Tally(file)
+        content(tally) if callable(content) else tally.write(content)
         file.flush()
         os.fsync(file.fileno())
     return tally
@@ -243,15 +222,27 @@ def _swap_pointer(folder: Path, line: bytes) -> None:
     temporary = folder / f"{POINTER}.{uuid.uuid4().hex}"
     try:
         _write_file(temporary, line)
-        os.replace(temporary, folder / POINTER)
+        _patiently(lambda: os.replace(temporary, folder / POINTER))
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     _sync_folder(folder)
 
 
+def _patiently(action: Callable[[], Any]) -> Any:
+    """Try again for a moment: on Windows nobody can replace a file that is read."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and needs no such step
+    if WINDOWS:  # Windows cannot open a folder, and needs no such step
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -289,9 +280,9 @@ def _locked(folder: Path) -> Iterator[bool]:
         while (taken := _try_lock(file.fileno())) is False:
             if time.monotonic() > end:
                 raise TimeoutError(
-                    f"{_name(folder)}: expected to save here. Another process has been "
-                    f"saving into this folder for {SECONDS_TO_WAIT:g} s. Wait for it "
-                    "or end it."
+                    f"{printable(str(folder))}: expected to save here. Another "
+                    f"process has been saving into it for {SECONDS_TO_WAIT:g} s. Wait "
+                    "for it or end it."
                 )
             time.sleep(0.02)
         yield bool(taken)
@@ -300,7 +291,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 def _try_lock(descriptor: int) -> bool | None:
     """Lock or return False; None where there is no such thing as a lock."""
     try:
-        if os.name == "nt":
+        if WINDOWS:
             import msvcrt
 
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -321,15 +312,19 @@ def _try_lock(descriptor: int) -> bool | None:
 def _read_pointer(folder: Path) -> tuple[str, str]:
     """Return the generation's name and its manifest's sha256."""
     path = folder / POINTER
-    if not path.exists():
-        raise IndexFileError(_why_no_pointer(folder))
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexFileError(_why_no_pointer(folder)) from None
+    except (OSError, ValueError):
+        pass  # the next line says why
     line = _read_plain(path, 1000).decode("ascii", errors="replace")
     if found := re.match(r"lookalike-bundle (\d{1,9}) ", line):
         _check_format(path, int(found[1]))
     match = LINE.fullmatch(line)
     if not match or match[4] != _line_checksum(line[: match.start(4)]):
         raise IndexFileError(
-            f"{_name(path)}: expected one line whose checksum fits. Received "
+            f"{path}: expected one line whose checksum fits. Received "
             f"{len(line)} bytes that are damaged or of another kind. {MEND}"
         )
     return match[2], match[3]
@@ -338,13 +333,13 @@ def _read_pointer(folder: Path) -> tuple[str, str]:
 def _why_no_pointer(folder: Path) -> str:
     if (folder / "items.json").is_file():
         return (
-            f"{_name(folder)}: expected a bundle of format {FORMAT}. Received format "
+            f"{folder}: expected a bundle of format {FORMAT}. Received format "
             "1, of an earlier version, which can't be checked as a whole. Build it "
             "again, ImageSearch.from_folder(...), and save it: the vector cache makes "
             "that quick."
         )
     return (
-        f"{_name(folder)}: expected a saved bundle with a file named {POINTER}, found "
+        f"{folder}: expected a saved bundle with a file named {POINTER}, found "
         "none. Check the folder's name, or build the collection and save it there."
     )
 
@@ -354,7 +349,7 @@ def _check_format(path: Path, found: int) -> None:
         return
     mend = "Update Lookalike" if found > FORMAT else "Build it again and save it"
     raise IndexFileError(
-        f"{_name(path)}: expected format {FORMAT}. Received format {found}. {mend}."
+        f"{path}: expected format {FORMAT}. Received format {found}. {mend}."
     )
 
 
@@ -363,15 +358,15 @@ def _read_generation(folder: Path, expected: str) -> Bundle:
     text = _read_plain(path, MAX_SMALL_FILE)
     _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), expected)
     manifest = _parse_manifest(path, text)
-    files = {}
+    files, hashes = {}, {}
     for name, entry in manifest["files"].items():
         data = _read_plain(folder / name, entry["bytes"])
         _check_equal(folder / name, "size in bytes", len(data), entry["bytes"])
         found = hashlib.sha256(data).hexdigest()
         _check_equal(folder / name, "sha256", found, entry["sha256"])
-        files[name] = data
+        files[name], hashes[name] = data, found
     _check_equal(path, "build", f"generation-{manifest['build']}", folder.name)
-    return Bundle(files, manifest["facts"], manifest["build"], folder)
+    return Bundle(files, hashes, manifest["facts"], manifest["build"], folder)
 
 
 def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
@@ -389,7 +384,7 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
             raise ValueError("a value of another kind")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexFileError(
-            f"{_name(path)}: expected the table that write_bundle writes. Received "
+            f"{path}: expected the table that write_bundle writes. Received "
             f"another one ({type(error).__name__}: {error}). {MEND}"
         ) from error
     return manifest
@@ -401,17 +396,17 @@ def _read_plain(path: Path, most: int) -> bytes:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
             raise IndexFileError(
-                f"{_name(path)}: expected a plain file. Received a link, a folder or "
+                f"{path}: expected a plain file. Received a link, a folder or "
                 f"something else. {MEND}"
             )
         if status.st_size > most:
             _check_equal(path, "size in bytes", status.st_size, most)
-        with open(path, "rb", opener=_open_plain) as file:
+        with _patiently(lambda: open(path, "rb", opener=_open_plain)) as file:
             return file.read(status.st_size + 1)  # whatever a manifest claims
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise IndexFileError(
-            f"{_name(path)}: expected a file that can be read. Received: "
-            f"{error.strerror or error}. {MEND}"
+            f"{path}: expected a file that can be read. Received: "
+            f"{getattr(error, 'strerror', None) or error}. {MEND}"
         ) from error
 
 
@@ -424,14 +419,10 @@ def _open_plain(path: str, flags: int) -> int:
 def _check_equal(path: Path, what: str, found: object, expected: object) -> None:
     if found != expected:
         raise IndexFileError(
-            f"{_name(path)}: expected {what} {expected}. Received {found}: the file is "
+            f"{path}: expected {what} {expected}. Received {found}: the file is "
             f"damaged or belongs to another save. {MEND}"
         )
 
 
 def _line_checksum(start: str) -> str:
     return hashlib.sha256(start.encode("ascii")).hexdigest()[:16]
-
-
-def _name(path: Path) -> str:
-    return printable(str(path))

@@ -54,7 +54,7 @@ class VectorCache:
 
     def __init__(self, path: str | Path | None = None) -> None:
         chosen = path or os.environ.get("LOOKALIKE_CACHE") or DEFAULT_PATH
-        self.path = Path(chosen).expanduser()
+        self.path = Path(chosen)
         self._lock = threading.RLock()
         self._said: set[str] = set()
         self._writable = True
@@ -77,8 +77,7 @@ class VectorCache:
             A row whose checksum doesn't fit is left out, with a warning.
         """
         found: dict[str, np.ndarray] = {}
-        if self._connection is not None:
-            self._try(lambda: self._read(pipeline, keys, found))
+        self._try(lambda: self._read(pipeline, keys, found))
         return found
 
     def put(self, pipeline: str, keys: Sequence[str], vectors: np.ndarray) -> None:
@@ -103,8 +102,7 @@ class VectorCache:
                 f"expected vectors of shape ({len(keys)}, d), one row for each key. "
                 f"Received: {vectors.shape}."
             )
-        if self._connection is not None and self._writable:
-            self._try(lambda: self._write(pipeline, keys, vectors))
+        self._try(lambda: self._write(pipeline, keys, vectors))
 
     def close(self) -> None:
         """Close the file; afterwards nothing is found and nothing kept."""
@@ -130,6 +128,10 @@ class VectorCache:
     def _open(self) -> None:
         if self._connection is not None:
             return
+        try:
+            self.path = self.path.expanduser()
+        except RuntimeError as error:  # a ~user that nobody knows
+            raise OSError(str(error)) from error
         if self.path.exists() and not self.path.is_file():
             raise OSError("not a file")  # nor may a device ever be renamed aside
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +148,8 @@ class VectorCache:
     def _read(
         self, pipeline: str, keys: Sequence[str], found: dict[str, np.ndarray]
     ) -> None:
+        if self._connection is None:
+            return
         for start in range(0, len(keys), KEYS_A_QUERY):
             part = keys[start : start + KEYS_A_QUERY]
             rows = self._connection.execute(
@@ -160,6 +164,8 @@ class VectorCache:
                     self._warn("holds damaged vectors, which are computed again")
 
     def _write(self, pipeline: str, keys: Sequence[str], vectors: np.ndarray) -> None:
+        if self._connection is None or not self._writable:
+            return
         rows = []
         for key, vector in zip(keys, vectors, strict=True):
             data = vector.tobytes()

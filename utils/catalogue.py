@@ -1,7 +1,7 @@
 """What an id means: the path, label and content of each picture of a collection.
 
 A leaf without pictures: it handles names only and opens no file.  Names that come
-from a saved collection are data: none that leads out of the picture root is let in.
+from a saved collection are data: none that climbs out of the stored folder is let in.
 """
 
 import json
@@ -34,7 +34,7 @@ class Catalogue:
     items : mapping of int to Item
         Paths are absolute.
     root : path
-        A folder that holds all of them.
+        The collection's own folder, which stays the same whatever is added.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Catalogue:
     def __init__(self, items: Mapping[int, Item], root: str | os.PathLike) -> None:
         folders: dict[str, str] = {}
         ordered = {key: items[key] for key in sorted(items)}
-        self.root = Path(os.path.abspath(root))
+        self.root = absolute(root)
         self.items: Mapping[int, Item] = MappingProxyType(ordered)
         self._ids = {real_path(item.path, folders): i for i, item in ordered.items()}
 
@@ -58,13 +58,46 @@ class Catalogue:
         return self._ids.get(real_path(path, {}))
 
     def below(self, folder: str | os.PathLike) -> list[int]:
-        """Return the ids of the pictures in a folder and the folders below it."""
-        parents = {os.path.abspath(folder), os.path.realpath(folder)}
+        """Return the ids of the pictures in a folder and the folders below it.
+
+        Real folders count, not their spellings.  A picture that is reached through
+        links is both where it is and where the links are.
+        """
+        real, folders = os.path.realpath(folder), {}
+        inside = {
+            parent
+            for parent in {item.path.parent for item in self.items.values()}
+            if any(_is_in(os.path.realpath(p), real) for p in (parent, *parent.parents))
+        }
         return [
             key
             for key, item in self.items.items()
-            if not parents.isdisjoint(map(str, item.path.parents))
+            if item.path.parent in inside or _is_in(real_path(item.path, folders), real)
         ]
+
+    def strays(self, *, only_root: bool = False) -> list[int]:
+        """Return the ids of pictures that are not, or no more, where their names say.
+
+        A picture in the root must really lie in it, one outside must have no link on
+        its way; with `only_root` there may be none outside.
+        """
+        root, folders = os.path.realpath(self.root), {}
+        found = []
+        for key, item in self.items.items():
+            real = real_path(item.path, folders)
+            if self.root in item.path.parents:
+                good = _is_in(real, root)
+            else:
+                good = not only_root and real == str(item.path)
+            found += [] if good else [key]
+        return found
+
+    def folder_label(self, path: Path) -> str:
+        """Return the name of the first folder below the root on a path, or ""."""
+        if self.root not in path.parents:
+            return ""
+        folders = path.relative_to(self.root).parts[:-1]
+        return folders[0] if folders else ""
 
     def changed(self, remove: Iterable[int], add: Mapping[int, Item]) -> "Catalogue":
         """Return a catalogue without some items and with others.
@@ -79,11 +112,17 @@ class Catalogue:
         Returns
         -------
         catalogue : Catalogue
-            Its root is wider than this one's if a new picture lies outside it.
+
+        Raises
+        ------
+        ValueError
+            If no folder holds the root and a new picture (two drives of Windows).
         """
+        # What has no common folder could not be saved.
+        common_folder(self.root, [item.path for item in add.values()])
         gone, folders = set(remove), {}
         items = {k: v for k, v in self.items.items() if k not in gone} | dict(add)
-        following = Catalogue({}, common_folder(self.root, add.values()))
+        following = Catalogue({}, self.root)
         following.items = MappingProxyType({k: items[k] for k in sorted(items)})
         following._ids = {k: v for k, v in self._ids.items() if v not in gone}
         for key, item in add.items():
@@ -91,12 +130,14 @@ class Catalogue:
         return following
 
     def dump(self, header: Mapping[str, Any]) -> bytes:
-        """Return the table as JSON; paths are relative to the root, which is named."""
+        """Return the table as JSON; paths are relative to the base, which is named."""
+        base = common_folder(self.root, [item.path for item in self.items.values()])
         rows = [
-            [key, item.path.relative_to(self.root).as_posix(), item.label, item.sha256]
+            [key, item.path.relative_to(base).as_posix(), item.label, item.sha256]
             for key, item in self.items.items()
         ]
-        table = {**header, "root": str(self.root), "items": rows}
+        folder = self.root.relative_to(base).as_posix()
+        table = {**header, "root": str(base), "folder": folder, "items": rows}
         # ASCII with escapes: holds names that are not valid UTF-8, too
         return json.dumps(table).encode("ascii")
 
@@ -112,7 +153,7 @@ class Catalogue:
         name : str
             The file's, for errors.
         root : path, optional
-            Where the pictures are now.  Default: where they were.
+            Where the collection's folder is now.  Default: where it was.
 
         Returns
         -------
@@ -122,43 +163,38 @@ class Catalogue:
         Raises
         ------
         IndexFileError
-            If it is another kind of table, or a path in it leads out of the root.
+            If it is another kind of table, or a path in it leads out of its base.
         """
         try:
             header = json.loads(content)
-            rows = header.pop("items")
-            stored = header.pop("root")
+            rows, stored = header.pop("items"), header.pop("root")
+            folder = header.pop("folder", ".")  # older bundles have none
             if not isinstance(rows, list) or "\0" in stored:
                 raise ValueError("a value of another kind")
-            base = Path(os.path.abspath(stored if root is None else root))
+            base = absolute(stored)
+            home = base if folder == "." else base / _checked_path(folder)
             items = dict(_parse_row(row, base) for row in rows)
             if list(items) != sorted(items) or len(items) != len(rows):
                 raise ValueError("ids out of order")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise IndexFileError(
-                f"{printable(name)}: expected the table of pictures that "
-                f"ImageSearch.save writes. Received another one "
-                f"({type(e).__name__}: {printable(str(e))}). {MEND}"
+                f"{name}: expected the table of pictures that ImageSearch.save writes. "
+                f"Received another one ({type(e).__name__}: {e}). {MEND}"
             ) from e
-        return cls(items, base), header
-
-    def outside(self) -> list[int]:
-        """Return the ids of pictures that a link takes out of the root."""
-        inside = os.path.join(os.path.realpath(self.root), "")
-        folders: dict[str, str] = {}
-        reals = {key: real_path(i.path, folders) for key, i in self.items.items()}
-        return [key for key, real in reals.items() if not real.startswith(inside)]
+        if root is not None:
+            items = {key: _moved(item, home, root) for key, item in items.items()}
+        return cls(items, home if root is None else root), header
 
 
-def common_folder(root: Path | None, items: Iterable[Item]) -> Path:
-    """Return the smallest folder that holds the root and all items.
+def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
+    """Return the smallest folder that holds the root, if any, and all files.
 
     Raises
     ------
     ValueError
         If there is none, as with two drives of Windows.
     """
-    folders = {str(item.path.parent) for item in items}
+    folders = {str(path.parent) for path in paths}
     if root is not None:
         folders.add(str(root))
     try:
@@ -170,27 +206,66 @@ def common_folder(root: Path | None, items: Iterable[Item]) -> Path:
         ) from error
 
 
+def absolute(path: str | os.PathLike) -> Path:
+    """Return a path from the top of the disk, without going through its links."""
+    whole = os.path.abspath(path)
+    if os.name != "nt" and whole.startswith("//"):  # which abspath leaves alone
+        whole = whole[1:]
+    return Path(whole)
+
+
+def spell(path: str | os.PathLike, root: Path) -> Path:
+    """Return the name by which a collection knows a picture.
+
+    In the root, however it was spelled, that is by way of the root; outside, its
+    real name.
+    """
+    whole = absolute(path)
+    if root in whole.parents:
+        return whole
+    real, real_root = real_path(whole, {}), os.path.realpath(root)
+    inside = _is_in(real, real_root)
+    return root / os.path.relpath(real, real_root) if inside else Path(real)
+
+
 def real_path(path: str | os.PathLike, folders: dict[str, str]) -> str:
     """Return the one true name of a file; `folders` remembers those of its folders."""
-    whole = os.path.abspath(path)
+    whole = str(absolute(path))
     if os.path.islink(whole):
         return os.path.realpath(whole)
     parent, name = os.path.split(whole)
     if parent not in folders:
-        folders[parent] = os.path.realpath(parent)
+        # No folder has a null character in its name, and nobody knows its real one.
+        folders[parent] = parent if "\0" in parent else os.path.realpath(parent)
     return os.path.join(folders[parent], name)
 
 
-def _parse_row(row: Any, root: Path) -> tuple[int, Item]:
+def _parse_row(row: Any, base: Path) -> tuple[int, Item]:
     key, path, label, sha256 = row
     if type(key) is not int or key < 0:
         raise ValueError(f"the id {key!r}")
     if not all(isinstance(word, str) for word in (path, label, sha256)):
         raise ValueError(f"id {key} is not described by three words")
+    return key, Item(base / _checked_path(path), label, sha256)
+
+
+def _checked_path(path: str) -> str:
     pure = PurePath(path)
     plain = not (pure.is_absolute() or pure.drive or pure.root or "\0" in path)
-    if os.name == "nt":
-        plain = plain and "\\" not in path and ":" not in path
     if not plain or any(part in ("", ".", "..") for part in path.split("/")):
-        raise ValueError(f"id {key} has the path {path!r}, which leaves the root")
-    return key, Item(root / path, label, sha256)
+        raise ValueError(f"the path {path!r} leaves the root")
+    if os.name == "nt" and any(letter in path for letter in "\\:"):
+        raise ValueError(f"no file of Windows can have the path {path!r}")
+    return path
+
+
+def _moved(item: Item, old: Path, new: str | os.PathLike) -> Item:
+    """Return an item of a folder that has moved; others stay where they were."""
+    if old not in item.path.parents:
+        return item
+    return item._replace(path=absolute(new) / item.path.relative_to(old))
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Whether a real path is that of a real folder, or below it."""
+    return path == folder or path.startswith(os.path.join(folder, ""))

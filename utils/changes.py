@@ -3,13 +3,14 @@
 Nothing is changed here: `utils.search` carries out what this finds.
 """
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils import images
-from utils.catalogue import Catalogue, Item, real_path
+from utils.catalogue import Catalogue, Item, real_path, spell
 from utils.errors import PictureError
 from utils.images import Refusal
 
@@ -32,7 +33,7 @@ class Changes(NamedTuple):
 
 
 def once_each(
-    paths: Iterable[str | os.PathLike], labels: Iterable[Any]
+    paths: Iterable[str | os.PathLike], labels: Iterable[Any], root: Path
 ) -> dict[Path, Any]:
     """Drop second names for one file, such as links and other spellings.
 
@@ -41,18 +42,49 @@ def once_each(
     paths : iterable of path
     labels : iterable
         One a path.
+    root : Path
+        The collection's folder.
 
     Returns
     -------
     labels : dict of Path to label
-        Keys are absolute paths, in the order given.
+        Keys are paths as `catalogue.spell` writes them, in the order given.
     """
     folders: dict[str, str] = {}
-    found: dict[str, tuple[Path, Any]] = {}
+    found: dict[Any, tuple[Path, Any]] = {}
     for path, label in zip(paths, labels, strict=True):
-        whole = Path(os.path.abspath(path))
-        found.setdefault(real_path(whole, folders), (whole, label))
+        key = _hard_link(path) or real_path(path, folders)
+        found.setdefault(key, (spell(path, root), label))
     return dict(found.values())
+
+
+def finder(catalogue: Catalogue) -> Callable[[Path], int | None]:
+    """Return a function from a path to the id of the picture, by any of its names.
+
+    Unlike `Catalogue.find` it looks at the disk, and so knows hard links.
+    """
+
+    @functools.cache  # made once, if at all: most collections never need it
+    def linked() -> dict[tuple[int, int] | None, int]:
+        return {_hard_link(item.path): key for key, item in catalogue.items.items()}
+
+    def find(path: Path) -> int | None:
+        key = catalogue.find(path)
+        link = _hard_link(path) if key is None else None
+        return linked().get(link) if link else key
+
+    return find
+
+
+def _hard_link(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Return what the names of one file have in common, if it has several."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    # Some network drives number all their files 0.
+    several = status.st_nlink > 1 and status.st_ino
+    return (status.st_dev, status.st_ino) if several else None
 
 
 class Plan(NamedTuple):
@@ -82,9 +114,9 @@ def plan_changes(wanted: Mapping[Path, str | None], catalogue: Catalogue) -> Pla
     -------
     plan : Plan
     """
-    plan = Plan({}, {}, {}, [], [])
+    plan, find = Plan({}, {}, {}, [], []), finder(catalogue)
     for path, label in wanted.items():
-        key = catalogue.find(path)
+        key = find(path)
         if key is None:
             plan.labels[path] = label
             continue

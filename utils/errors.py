@@ -18,7 +18,10 @@ def printable(text: str) -> str:
 
 
 class LookalikeError(Exception):
-    """Any error that this package raises on its own account."""
+    """Any error that this package raises on its own account; its text can be shown."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class PictureError(LookalikeError, ValueError):
@@ -38,7 +41,7 @@ class PictureError(LookalikeError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{printable(self.source)}: {self.reason}"
+        return printable(f"{self.source}: {self.reason}")
 
 
 class WeightsError(LookalikeError):

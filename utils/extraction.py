@@ -1,6 +1,5 @@
 """Picture files to vectors, through the cache: read once, decoded once, kept."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,7 +14,8 @@ from utils.embeddings import DIMENSION, Embedder, load_embedder
 from utils.errors import PictureError
 from utils.images import Refusal
 
-CHUNK = 32  # files read, decoded and cached together: bounds the memory
+CHUNK = 32  # files whose pixels are embedded and cached together
+NO_DIRECTION = "the network sees nothing in it (its vector is zero or not finite)"
 
 
 class EmbeddedFiles(NamedTuple):
@@ -42,8 +42,8 @@ def embed_files(
     """Turn picture files into unit vectors, computing each picture only once.
 
     A file is read once: the bytes that name the vector in the cache are the bytes
-    that were decoded.  Memory does not grow with the number of files, apart from the
-    vectors.
+    that were decoded.  One file's bytes and one chunk's pixels are in memory at a time,
+    beside the vectors.
 
     Parameters
     ----------
@@ -94,37 +94,33 @@ def _embed_chunk(
     refused: list[Refusal],
 ) -> dict[int, tuple[str, np.ndarray]]:
     """Return position in the chunk -> (hash, vector); add what failed to refused."""
-    contents: dict[int, bytes] = {}
+    keys: dict[int, str] = {}
+    known: dict[str, np.ndarray] = {}
+    new: dict[str, np.ndarray] = {}
     for position, path in enumerate(paths):
         try:
-            contents[position] = images.read_file(path)
+            data = images.read_file(path)
+            key = images.content_hash(data)
+            if key not in known and key not in new:
+                known |= cache.get(embedder.pipeline, [key])
+            if key not in known and key not in new:
+                new[key] = images.load_picture(
+                    data, embedder.input_size, name=str(path)
+                )
+            keys[position] = key
         except PictureError as error:
             refused.append(Refusal(Path(path), error.reason))
-    keys = {i: hashlib.sha256(data).hexdigest() for i, data in contents.items()}
-    known = cache.get(embedder.pipeline, list(set(keys.values())))
-    new: dict[str, np.ndarray] = {}
-    for position, key in keys.items():
-        if key in known or key in new:
-            continue
-        try:
-            new[key] = images.load_picture(
-                contents[position], embedder.input_size, name=str(paths[position])
-            )
-        except PictureError as error:
-            refused.append(Refusal(Path(paths[position]), error.reason))
     if new:
         vectors = embedder.embed(np.stack(list(new.values())))
         cache.put(embedder.pipeline, list(new), vectors)
         known |= dict(zip(new, vectors, strict=True))
-    found = {i: (key, known[key]) for i, key in keys.items() if key in known}
-    for i in [i for i, (_, vector) in found.items() if not _has_direction(vector)]:
-        reason = "the network sees nothing in it (its vector is zero or not finite)"
-        refused.append(Refusal(Path(paths[i]), reason))
-        del found[i]
-    return found
+    blind = [i for i, key in keys.items() if not has_direction(known[key])]
+    refused += [Refusal(Path(paths[i]), NO_DIRECTION) for i in blind]
+    return {i: (key, known[key]) for i, key in keys.items() if i not in blind}
 
 
-def _has_direction(vector: np.ndarray) -> bool:
+def has_direction(vector: np.ndarray) -> bool:
+    """Say whether a vector can be compared: it is finite, and not zero."""
     return bool(np.isfinite(vector).all() and vector.any())
 
 

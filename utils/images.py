@@ -38,6 +38,7 @@ METADATA_NUMBERS = {"instance": int, "view": int, "yaw": float, "elevation": flo
 # and a warning would end up in a notebook's stored output.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+Identity = tuple[int, int] | str
 PictureSource = str | Path | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 
@@ -98,8 +99,8 @@ def open_picture(
     name : str, optional
         What to call the picture in an error; by default the file's path.
     max_pixels, max_bytes : int
-        Larger pictures are refused before they are decoded. Pillow itself opens
-        nothing above 178 million pixels.
+        Larger pictures are refused before they are decoded. Pillow has a limit of its
+        own, twice ``PIL.Image.MAX_IMAGE_PIXELS`` (178,956,970 pixels).
 
     Returns
     -------
@@ -111,12 +112,18 @@ def open_picture(
     PictureError
         If the picture can't be opened whole; the reason says what to do.
     """
-    name = name or _name_of(source)
+    name = name or name_of(source)
     try:
         image = _open_any(source, name, max_pixels, max_bytes)
         return _to_rgb(_upright(image))
     except PictureError:
         raise
+    except Image.DecompressionBombError as error:
+        reason = (
+            f"too many pixels: at most {max_pixels:,}. Make the picture smaller, or "
+            f"raise max_pixels and Pillow's own limit. (Pillow said: {error})"
+        )
+        raise PictureError(name, reason) from error
     except Exception as error:  # Pillow raises at least nine types on damaged files
         raise PictureError(name, _explain(error)) from error
 
@@ -192,11 +199,14 @@ def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     Raises
     ------
     PictureError
-        If the file is missing, not a regular file, empty, too large or unreadable.
+        If the file is missing, not a regular file, empty, too large or unreadable, or
+        grows or shrinks meanwhile.
     """
     with _opened(path, max_bytes) as file:
-        data = file.read(max_bytes + 1)
-    _check_length(len(data), str(path), max_bytes)  # it may have grown or shrunk
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)  # so much memory is taken, whatever comes
+    if len(data) != size:
+        raise PictureError(str(path), "changed while it was read. Try again.")
     return data
 
 
@@ -212,7 +222,8 @@ def content_hash(source: str | Path | bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _name_of(source: PictureSource) -> str:
+def name_of(source: PictureSource) -> str:
+    """Return what to call a picture in an error: its file, or a word in brackets."""
     if isinstance(source, str | Path):
         return str(source)
     return str(getattr(source, "filename", "")) or f"({type(source).__name__})"
@@ -405,11 +416,17 @@ def _check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height == 0:
         raise PictureError(name, f"has no pixels ({width}×{height})")
-    if width * height > max_pixels or max(size) > MAX_SIDE:
+    if width * height > max_pixels:
         raise PictureError(
             name,
-            f"too many pixels: {width}×{height}; at most {max_pixels:,} in all and "
-            f"{MAX_SIDE:,} a side. Make the picture smaller or raise max_pixels.",
+            f"too many pixels: {width}×{height}; at most {max_pixels:,}. Make the "
+            "picture smaller or raise max_pixels.",
+        )
+    if max(size) > MAX_SIDE:
+        raise PictureError(
+            name,
+            f"too long: {width}×{height}; at most {MAX_SIDE:,} pixels a side. Make the "
+            "picture smaller or cut it into pieces.",
         )
 
 
@@ -464,6 +481,8 @@ def _explain(error: Exception) -> str:
         return "its header is damaged or cut short. Copy or download it again."
     if any(hint in detail.lower() for hint in ("truncated", "end of file", "b''")):
         return f"cut short (truncated). Copy or download it again. ({detail})"
+    if "unsupported" in detail.lower():
+        return f"of a rare kind that can't be read. Save it as PNG or JPEG. ({detail})"
     return f"damaged or cut short. Copy or download it again. ({detail})"
 
 
@@ -500,13 +519,14 @@ def scan_folder(folder: str | Path) -> Collection:
     ('apple_0_0.jpg', 'apple')
     """
     root = Path(folder)
+    name = printable(str(root))
     if not root.exists():
-        raise FileNotFoundError(f"no such folder: {root}. Check the path.")
+        raise FileNotFoundError(f"no such folder: {name}. Check the path.")
     if not root.is_dir():
-        raise NotADirectoryError(f"expected a folder. Received a file: {root}.")
+        raise NotADirectoryError(f"expected a folder. Received a file: {name}.")
     collection = Collection()
     candidates, collection.refused = _walk(root)
-    seen: dict[tuple[int, int], Path] = {}
+    seen: dict[Identity, Path] = {}
     # Real files before links, so that a link never takes its target's place.
     for path in sorted(candidates, key=lambda path: (path.is_symlink(), path.parts)):
         if reason := _light_check(path, seen):
@@ -553,7 +573,6 @@ def iterate_batches(
     *,
     batch_size: int = 32,
     refused: list[Refusal] | None = None,
-    hashes: Sequence[str] | None = None,
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield pictures batch by batch; only one batch is in memory at a time.
 
@@ -566,9 +585,6 @@ def iterate_batches(
         Pictures in a batch; the last one may be smaller.
     refused : list of Refusal, optional
         Files that can't be opened are appended to it.
-    hashes : sequence of str, optional
-        Each file's `content_hash` when it was last seen. A file that has changed since
-        is refused, so that its vector never goes by the old one's name.
 
     Yields
     ------
@@ -579,21 +595,15 @@ def iterate_batches(
     Raises
     ------
     ValueError
-        If `batch_size` is less than 1, or `hashes` and `paths` differ in length.
+        If `batch_size` is less than 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Received: {batch_size}.")
-    if hashes is not None and len(hashes) != len(paths):
-        raise ValueError(
-            "expected one hash for each path. "
-            f"Received: {len(hashes)} hashes for {len(paths)} paths."
-        )
     positions: list[int] = []
     pictures: list[np.ndarray] = []
     for position, path in enumerate(paths):
         try:
-            expected = hashes[position] if hashes is not None else None
-            pictures.append(_load_unchanged(path, size, expected))
+            pictures.append(load_picture(path, size))
         except PictureError as error:
             if refused is not None:
                 refused.append(Refusal(Path(path), error.reason))
@@ -606,19 +616,12 @@ def iterate_batches(
         yield positions, np.stack(pictures)
 
 
-def _load_unchanged(path: str | Path, size: int, expected: str | None) -> np.ndarray:
-    data = read_file(path)
-    if expected is not None and content_hash(data) != expected:
-        raise PictureError(str(path), "has changed since it was first read. Run again.")
-    return load_picture(data, size, name=str(path))
-
-
 def _walk(root: Path) -> tuple[list[Path], list[Refusal]]:
     """Find the files with a picture's suffix, entering each real folder once."""
     files: list[Path] = []
     refused: list[Refusal] = []
     # A link to a folder above `root` would lead out over the whole disk.
-    seen = {_identity(parent) for parent in root.resolve().parents}
+    seen = {_identity(parent, parent.stat()) for parent in root.resolve().parents}
     folders, links = [root], []
     while folders or links:
         if not folders:  # links last and in order: the result is always the same
@@ -626,9 +629,10 @@ def _walk(root: Path) -> tuple[list[Path], list[Refusal]]:
             folders.append(links.pop())
         folder = folders.pop()
         try:
-            if _identity(folder) in seen:
+            identity = _identity(folder, folder.stat())
+            if identity in seen:
                 continue
-            seen.add(_identity(folder))
+            seen.add(identity)
             for path in folder.iterdir():
                 if os.path.isdir(path):  # unlike Path.is_dir it never raises
                     (links if path.is_symlink() else folders).append(path)
@@ -640,17 +644,19 @@ def _walk(root: Path) -> tuple[list[Path], list[Refusal]]:
     return files, refused
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = os.stat(path)
+def _identity(path: Path, status: os.stat_result) -> Identity:
+    """Return what all names of one file or folder have in common."""
+    if status.st_ino == 0:  # some network drives number nothing
+        return os.path.realpath(path)
     return status.st_dev, status.st_ino
 
 
-def _light_check(path: Path, seen: dict[tuple[int, int], Path]) -> str | None:
+def _light_check(path: Path, seen: dict[Identity, Path]) -> str | None:
     """Why a file is refused at first sight, or None; `seen` gains the file."""
     try:
         with _opened(path, MAX_BYTES) as file:
-            status = os.fstat(file.fileno())
-            first = seen.setdefault((status.st_dev, status.st_ino), path)
+            identity = _identity(path, os.fstat(file.fileno()))
+            first = seen.setdefault(identity, path)
             if first != path:
                 return f"the same file as {printable(str(first))}, which is taken once"
             return _sniff(file.read(64))
@@ -685,20 +691,24 @@ def read_metadata(csv_path: str | Path) -> list[dict[str, str | int | float]]:
     FileNotFoundError
         If the table doesn't exist.
     ValueError
-        If a column is missing, or one of those numbers isn't one.
+        If it is no CSV in UTF-8, a column is missing, or a number isn't one.
     """
-    with open(csv_path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
+    name = printable(str(csv_path))
+    try:
+        with open(csv_path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{name}: expected CSV in UTF-8. ({error})") from error
     missing = {"file", "label", *METADATA_NUMBERS} - set(reader.fieldnames or [])
     if missing:
         raise ValueError(
-            f"{csv_path}: expected the columns {sorted(missing)} as well. "
+            f"{name}: expected the columns {sorted(missing)} as well. "
             f"Received: {reader.fieldnames}."
         )
     for line, row in enumerate(rows, start=2):
         try:
             row.update({key: kind(row[key]) for key, kind in METADATA_NUMBERS.items()})
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{csv_path}, line {line}: {error}") from error
+            raise ValueError(f"{name}, line {line}: {error}") from error
     return rows

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import faiss
 import numpy as np
 
-from utils.errors import IndexFileError, printable
+from utils.errors import IndexFileError
 
 METRICS = {
     "inner_product": faiss.METRIC_INNER_PRODUCT,
@@ -29,6 +29,13 @@ METRICS = {
 POINTS_PER_CELL = 39  # FAISS's own minimum for training a cell without a warning
 MAX_IMBALANCE_GROWTH = 1.5  # since training; see VectorIndex.needs_retraining
 MAX_GROWTH = 2.0
+UNTRAINED_CODES = (  # of scalar quantisers: these only round each number
+    faiss.ScalarQuantizer.QT_fp16,
+    faiss.ScalarQuantizer.QT_bf16,
+    faiss.ScalarQuantizer.QT_8bit_direct,
+    faiss.ScalarQuantizer.QT_8bit_direct_signed,
+)
+LAST_ID = 1 << 62  # room for as many more as anybody can add
 LARGEST = 1e15  # squares and sums of larger numbers leave float32's range
 SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
 _limit_lock = threading.Lock()  # the byte limit below belongs to the whole process
@@ -285,7 +292,7 @@ def parse_index(content: bytes, name: str) -> faiss.Index:
             return faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
         except Exception as error:
             raise IndexFileError(
-                f"{printable(name)}: expected a FAISS index, received {len(content)} "
+                f"{name}: expected a FAISS index, received {len(content)} "
                 "bytes that FAISS cannot read. Build the index again and save it."
             ) from error
         finally:
@@ -599,6 +606,8 @@ class VectorIndex:
     ) -> None:
         """Train again on all vectors and fill anew; ids stay, tombstones go.
 
+        `nprobe` stays, too, if the number of cells does.
+
         Parameters
         ----------
         vectors : float32 array of shape (n, d), optional
@@ -628,9 +637,11 @@ class VectorIndex:
                     f"expected {len(state.ids)} vectors, one for each of index.ids. "
                     f"Received: {len(vectors)}."
                 )
-            twin = self.copy()
+            twin, cells = self.copy(), len(self.cell_sizes)
             twin.factory = factory or self.factory
             twin._build(vectors, state.ids, state.next_id)
+            if len(twin.cell_sizes) == cells:
+                twin._nprobe = self._nprobe
             self.__dict__.update(twin.__dict__)
 
     def compact(self) -> int:
@@ -848,6 +859,12 @@ def _chain(index: faiss.Index) -> list[faiss.Index]:
     return chain
 
 
+def _codes(index: faiss.Index) -> faiss.Index:
+    """Return the last part of the chain, or what an HNSW keeps its vectors in."""
+    inner = _chain(index)[-1]
+    return faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
+
+
 def _ivf(index: faiss.Index) -> Any:
     """Return the IVF in the chain, or None."""
     inner = _chain(index)[-1]
@@ -870,8 +887,7 @@ def _check_family(index: faiss.Index, factory: str) -> None:
 
 def _points_needed(index: faiss.Index, points_per_cell: int) -> int:
     """Count the vectors without which this index cannot, or should not, be trained."""
-    inner = _chain(index)[-1]
-    codes = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
+    inner, codes = _chain(index)[-1], _codes(index)
     needed = [0, codes.pq.ksub if hasattr(codes, "pq") else 0]
     if isinstance(inner, faiss.IndexIVF):
         needed.append(inner.nlist * points_per_cell)
@@ -885,17 +901,19 @@ def _points_needed(index: faiss.Index, points_per_cell: int) -> int:
 
 def _keep_quiet(index: faiss.Index) -> None:
     """Stop FAISS's warnings on few points, which go past Python's own stderr."""
-    inner = _chain(index)[-1]
-    codes = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
-    for part in (inner, getattr(codes, "pq", None)):
+    for part in (_chain(index)[-1], getattr(_codes(index), "pq", None)):
         if hasattr(part, "cp"):
             part.cp.min_points_per_centroid = 1
 
 
 def _is_trained_kind(index: faiss.Index) -> bool:
-    fresh = _chain(index)
-    flat = (faiss.IndexFlat, faiss.IndexHNSWFlat)
-    return len(fresh) > 2 or not isinstance(fresh[-1], flat)
+    """Whether such an index learns from vectors before it takes any."""
+    codes = _codes(index)
+    if len(_chain(index)) > 2 or _ivf(index) is not None:
+        return True
+    if isinstance(codes, faiss.IndexScalarQuantizer):
+        return codes.sq.qtype not in UNTRAINED_CODES
+    return not isinstance(codes, faiss.IndexFlat)
 
 
 def _imbalance(index: faiss.Index) -> float:
@@ -958,7 +976,7 @@ def _check_facts(facts: dict[str, Any], name: str) -> None:
     wrong = [key for key, kind in kinds.items() if type(facts.get(key)) is not kind]
     if wrong or not all(type(i) is int for i in facts["tombstones"]):
         raise IndexFileError(
-            f"{printable(name)}: expected facts on the index beside it. Missing or of "
+            f"{name}: expected facts on the index beside it. Missing or of "
             f"another kind: {wrong or ['tombstones']}. Build it again and save it."
         )
 
@@ -974,7 +992,7 @@ def _restored_state(index: faiss.Index, facts: dict[str, Any], name: str) -> _St
     ):
         if found != expected:
             raise IndexFileError(
-                f"{printable(name)}: expected {what} {expected}. Received {found}. "
+                f"{name}: expected {what} {expected}. Received {found}. "
                 "Build it again and save it."
             )
     try:
@@ -986,7 +1004,7 @@ def _restored_state(index: faiss.Index, facts: dict[str, Any], name: str) -> _St
         _check_stored_ids(index, stored, dead, facts["next_id"])
     except (ValueError, OverflowError) as error:
         raise IndexFileError(
-            f"{printable(name)}: expected an index as VectorIndex writes it. Received "
+            f"{name}: expected an index as VectorIndex writes it. Received "
             f"another one: {error}. Build it again and save it."
         ) from error
     return _State(index, np.setdiff1d(stored, dead), dead, facts["next_id"])
@@ -1008,7 +1026,8 @@ def _check_stored_ids(
     index: faiss.Index, stored: np.ndarray, dead: np.ndarray, next_id: int
 ) -> None:
     chain = _chain(index)
-    if any(part.ntotal != index.ntotal or not part.is_trained for part in chain):
+    parts = [*chain, _codes(index)]
+    if any(part.ntotal != index.ntotal or not part.is_trained for part in parts):
         raise ValueError(
             "its layers are untrained or hold different numbers of vectors"
         )
@@ -1017,8 +1036,9 @@ def _check_stored_ids(
             raise ValueError("its layers have different dimensions")
     if len(stored) != index.ntotal or (np.diff(stored) <= 0).any():
         raise ValueError("an id is missing or there twice")
-    if len(stored) and not 0 <= stored[0] <= stored[-1] < next_id:
-        raise ValueError(f"ids from {stored[0]} to {stored[-1]}, next {next_id}")
+    first, last = (stored[0], stored[-1]) if len(stored) else (0, -1)
+    if not 0 <= first or not last < next_id <= LAST_ID:
+        raise ValueError(f"ids from {first} to {last}, the next {next_id}")
     can_mask = isinstance(chain[-1], faiss.IndexHNSW)
     if not np.isin(dead, stored).all() or (len(dead) and not can_mask):
         raise ValueError("tombstones of vectors that are not there")

@@ -17,11 +17,16 @@ import numpy as np
 
 from utils import bundles, images, plotting
 from utils.cache import VectorCache
-from utils.catalogue import Catalogue, Item, common_folder
-from utils.changes import Changes, compare, once_each, plan_changes
+from utils.catalogue import Catalogue, Item, absolute, common_folder
+from utils.changes import Changes, compare, finder, once_each, plan_changes
 from utils.embeddings import Embedder, load_embedder
 from utils.errors import IndexFileError, LookalikeError, PictureError, printable
-from utils.extraction import EmbeddedFiles, embed_files
+from utils.extraction import (
+    NO_DIRECTION,
+    EmbeddedFiles,
+    embed_files,
+    has_direction,
+)
 from utils.images import Collection, Refusal
 from utils.indexes import VectorIndex, check_k
 
@@ -119,42 +124,49 @@ class ImageSearch:
         found = images.scan_folder(folder)
         if not len(found):
             raise ValueError(
-                f"{folder}: expected pictures ({', '.join(images.SUFFIXES)}), found "
-                f"none that can be read ({len(found.refused)} files refused)."
+                f"{printable(str(folder))}: expected pictures "
+                f"({', '.join(sorted(images.SUFFIXES))}), found none that can be read "
+                f"({len(found.refused)} files refused)."
             )
-        root = Path(os.path.abspath(folder))
         options = {"factory": factory, "embedder": embedder, "progress": progress}
-        return cls._build(found, root, **options)
+        return cls.from_collection(found, root=folder, **options)
 
     @classmethod
     def from_collection(
         cls,
         collection: Collection,
         *,
+        root: str | os.PathLike | None = None,
         factory: str = "Flat",
         embedder: Embedder | None = None,
         progress: bool = False,
     ) -> "ImageSearch":
         """Index the pictures of a `Collection`: its `paths` with their `labels`.
 
-        The parameters are those of `from_folder`.  The smallest folder that holds all
-        the pictures is taken as the root.
-        """
-        options = {"factory": factory, "embedder": embedder, "progress": progress}
-        return cls._build(collection, None, **options)
+        Parameters
+        ----------
+        collection : Collection
+        root : path, optional
+            The collection's folder, which `update` looks through.  Default: the
+            smallest one that holds all the pictures.
+        factory, embedder, progress
+            As in `from_folder`.
 
-    @classmethod
-    def _build(
-        cls,
-        collection: Collection,
-        root: Path | None,
-        *,
-        factory: str,
-        embedder: Embedder | None,
-        progress: bool,
-    ) -> "ImageSearch":
+        Returns
+        -------
+        search : ImageSearch
+
+        Raises
+        ------
+        ValueError
+            If there is not one label, a str, for each path, or no picture can be read.
+        """
+        labels = _labels_for(collection.paths, collection.labels)
+        paths = [absolute(path) for path in collection.paths]
+        folder = common_folder(None, paths) if root is None and paths else root
+        folder = absolute(folder or os.curdir)
         embedder = embedder or load_embedder()
-        wanted = once_each(collection.paths, collection.labels)
+        wanted = once_each(paths, labels, folder)
         embedded = embed_files(list(wanted), embedder, progress=progress)
         if not embedded.positions:
             refused = [*embedded.refused, *collection.refused]
@@ -166,7 +178,7 @@ class ImageSearch:
         items = dict(enumerate(_embedded_items(embedded, wanted)))
         return cls(
             VectorIndex(embedded.vectors, factory),
-            Catalogue(items, common_folder(root, items.values())),
+            Catalogue({}, folder).changed([], items),
             pipeline=embedder.pipeline,
             embedder=embedder,
             refused=[*collection.refused, *embedded.refused],
@@ -198,7 +210,10 @@ class ImageSearch:
 
     @property
     def root(self) -> Path:
-        """The folder that holds all the pictures."""
+        """The collection's folder: `update` looks through it, labels count from it.
+
+        Pictures that were added from outside do not change it.
+        """
         return self._state.catalogue.root
 
     @property
@@ -232,11 +247,15 @@ class ImageSearch:
         Raises
         ------
         PictureError
-            If the query is no picture that can be read.
+            If the query is no picture that can be read, or one without anything in
+            it that the network sees.
         """
         pixels = images.load_picture(query, self.embedder.input_size)
         with self._embedding:  # Keras builds its graph at the first call
-            return self.embedder.embed(pixels[None])[0]
+            vector = self.embedder.embed(pixels[None])[0]
+        if not has_direction(vector):
+            raise PictureError(images.name_of(query), NO_DIRECTION)
+        return vector
 
     def search(
         self, query: Any, k: int = 5, *, exclude: Iterable[int] = ()
@@ -333,7 +352,7 @@ class ImageSearch:
     def add(
         self,
         paths: Iterable[str | os.PathLike],
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str] | str | None = None,
         *,
         progress: bool = False,
     ) -> Changes:
@@ -346,9 +365,10 @@ class ImageSearch:
         Parameters
         ----------
         paths : iterable of path
-        labels : sequence of str, optional
-            One a path.  Default: a known picture keeps its label; a new one gets the
-            name of the first folder below `root` on its path.
+        labels : sequence of str, or str, optional
+            One a path, or one for all.  Default: a known picture keeps its label; a
+            new one gets the name of the first folder below `root` on its path, or ""
+            if it lies outside.
         progress : bool
             Show a bar while it works.
 
@@ -360,15 +380,12 @@ class ImageSearch:
         Raises
         ------
         ValueError
-            If there is not one label for each path.
+            If there is not one label, a str, for each path.
         """
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        if labels is not None and len(labels) != len(paths):
-            raise ValueError(
-                f"expected {len(paths)} labels, one a path. Received: {len(labels)}."
-            )
-        wanted = once_each(paths, labels or [None] * len(paths))
+        given = [None] * len(paths) if labels is None else _labels_for(paths, labels)
         with self._changing:
+            wanted = once_each(paths, given, self.root)
             return self._bring_in(wanted, [], progress=progress)
 
     def remove(self, ids: Iterable[int | str | os.PathLike]) -> Changes:
@@ -430,6 +447,7 @@ class ImageSearch:
             folder = self.root if folder is None else folder
             found = images.scan_folder(folder)
             catalogue = self._state.catalogue
+            find = finder(catalogue)
             known = set(catalogue.below(folder))
             if known and not len(found):
                 raise ValueError(
@@ -437,15 +455,13 @@ class ImageSearch:
                     f"would remove {len(known)} from the collection. Is it the right "
                     "folder, and its disk mounted? To empty a collection use remove."
                 )
-            known -= {catalogue.find(path) for path in found.paths}
+            known -= {find(path) for path in found.paths}
             known -= self._out_of_sight(found.refused)
-            # In a folder of the root labels count from the root, as they always did.
-            inside = self.root in Path(os.path.abspath(folder)).parents
-            labels = [None] * len(found) if inside else found.labels
-            wanted = once_each(found.paths, labels)
-            wanted |= {
-                path: None for path in wanted if catalogue.find(path) is not None
-            }
+            wanted = once_each(found.paths, found.labels, self.root)
+            for path in wanted:
+                # In the root labels count from the root, as they always did.
+                if self.root in path.parents or find(path) is not None:
+                    wanted[path] = None
             changes = self._bring_in(wanted, sorted(known), progress=progress)
         return changes._replace(refused=[*found.refused, *changes.refused])
 
@@ -514,15 +530,18 @@ class ImageSearch:
         """
         state = self._state
         facts, write = state.index.snapshot()
-        build = bundles.new_build()
-        header = {
-            "build": build,
-            "pipeline": self.pipeline,
-            "index_sha256": bundles.digest(write),  # ties the two files together
-        }
-        files = {INDEX_FILE: write, ITEMS_FILE: state.catalogue.dump(header)}
+        header = {"build": bundles.new_build(), "pipeline": self.pipeline}
+
+        def write_index(file: bundles.Tally) -> None:
+            write(file)
+            header["index_sha256"] = file.sha256  # ties the two files together
+
+        def write_items(file: bundles.Tally) -> None:
+            file.write(state.catalogue.dump(header))
+
+        files = {INDEX_FILE: write_index, ITEMS_FILE: write_items}
         facts = {"pipeline": self.pipeline, "index": facts}
-        bundles.write_bundle(folder, files, facts, build=build)
+        bundles.write_bundle(folder, files, facts, build=header["build"])
 
     @classmethod
     def load(
@@ -540,14 +559,15 @@ class ImageSearch:
         embedder : Embedder, optional
             Default: `load_embedder()`, when the first query needs it.
         root : path, optional
-            Where the pictures are now, if they have moved.  Pass it for a bundle that
-            somebody else made, too: otherwise the bundle says where pictures are.
+            Where the collection's folder is now, if it has moved.  Pictures outside it
+            are left out then: pass it for a bundle that somebody else made, too, which
+            otherwise says itself where its pictures are.
 
         Returns
         -------
         search : ImageSearch
-            Its `refused` names the pictures that were left out because a link takes
-            them out of the root.
+            Its `refused` names the pictures that were left out, with a warning: a link
+            takes them out of the root, or `root` is given and they lie outside.
 
         Raises
         ------
@@ -561,13 +581,13 @@ class ImageSearch:
         pipeline = bundle.facts["pipeline"]
         if embedder is not None and embedder.pipeline != pipeline:
             raise IndexFileError(
-                f"{printable(str(folder))}: made by {pipeline}; received an embedder "
-                f"of {embedder.pipeline}. Vectors of the two cannot be compared."
+                f"{folder}: made by {pipeline}; received an embedder of "
+                f"{embedder.pipeline}. Vectors of the two cannot be compared."
             )
         catalogue = _read_catalogue(bundle, root)
         index = _read_index(bundle, catalogue)
         search = cls(index, catalogue, pipeline=pipeline, embedder=embedder)
-        search._leave_out_links()
+        search._leave_out(catalogue.strays(only_root=root is not None))
         return search
 
     # --- Inside ------------------------------------------------------------------
@@ -622,9 +642,7 @@ class ImageSearch:
             return label
         if known is not None:
             return catalogue.items[known].label
-        folders = path.parent.parts[len(catalogue.root.parts) :]
-        inside = catalogue.root in path.parents
-        return folders[0] if inside and folders else ""
+        return catalogue.folder_label(path)
 
     def _out_of_sight(self, refused: list[Refusal]) -> set[int]:
         """Return the ids of pictures of which a scan cannot say that they are gone."""
@@ -656,21 +674,30 @@ class ImageSearch:
         if lost:
             raise LookalikeError(
                 "expected a cached vector or an unchanged file for each picture. "
-                f"{len(lost)} have neither; the first: {printable(str(lost[0]))}. Call "
+                f"{len(lost)} have neither; the first: {lost[0]}. Call "
                 "update() to drop vanished and changed pictures, then retrain."
             )
         return np.stack([known[key] for key in hashes])
 
-    def _leave_out_links(self) -> None:
-        outside = self._state.catalogue.outside()
-        if outside:
-            reason = (
-                f"a link takes it out of the picture root, {self.root}. update() takes "
-                "it in again, if you trust the link."
-            )
-            gone = {key: self.path_of(key) for key in outside}
-            self.refused += [Refusal(path, reason) for path in gone.values()]
-            self._commit(gone, {}, [], np.empty((0, 0), np.float32))
+    def _leave_out(self, strays: list[int]) -> None:
+        """Forget pictures that a bundle places where nothing may be opened."""
+        if not strays:
+            return
+        reason = (
+            f"lies outside the picture root, {printable(str(self.root))}, or a link "
+            "leads there. It was left out unopened; add takes it in again, if you "
+            "trust it."
+        )
+        gone = {key: self.path_of(key) for key in strays}
+        self.refused += [Refusal(path, reason) for path in gone.values()]
+        self._commit(gone, {}, [], np.empty((0, 0), np.float32))
+        warnings.warn(
+            f"{len(gone)} of {len(gone) + len(self)} pictures were left out, and are "
+            "named in `refused`. The first: "
+            f"{printable(str(self.refused[0].path))}: {reason}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def show_hits(
@@ -744,6 +771,22 @@ def _hits(
     ]
 
 
+def _labels_for(paths: Sequence[Any], labels: Sequence[str] | str) -> list[str]:
+    """Return one label a path, or say what is wrong."""
+    labels = [labels] * len(paths) if isinstance(labels, str) else list(labels)
+    if len(labels) != len(paths):
+        raise ValueError(
+            f"expected {len(paths)} labels, one a path. Received: {len(labels)}."
+        )
+    for path, label in zip(paths, labels, strict=True):
+        if not isinstance(label, str):  # it would be saved, and not load again
+            raise ValueError(
+                f"{printable(str(path))}: expected a label of type str. Received: "
+                f"{label!r}. Convert it: str(label)."
+            )
+    return labels
+
+
 def _embedded_items(embedded: EmbeddedFiles, labels: Mapping[Path, str]) -> list[Item]:
     """Return one item a row of `embedded`, which was made of `labels`' keys."""
     paths = list(labels)
@@ -759,7 +802,7 @@ def _check_parts(bundle: bundles.Bundle) -> None:
     good = isinstance(pipeline, str) and isinstance(index, dict)
     if not good or not {INDEX_FILE, ITEMS_FILE} <= bundle.files.keys():
         raise IndexFileError(
-            f"{printable(str(bundle.folder))}: expected {INDEX_FILE}, {ITEMS_FILE} and "
+            f"{bundle.folder}: expected {INDEX_FILE}, {ITEMS_FILE} and "
             f"facts on both, as ImageSearch.save writes them. Received: "
             f"{sorted(bundle.files)}. Build the collection again and save it."
         )
@@ -774,12 +817,12 @@ def _read_catalogue(
     expected = {
         "build": bundle.build,
         "pipeline": bundle.facts["pipeline"],
-        "index_sha256": bundles.digest(bundle.files[INDEX_FILE]),
+        "index_sha256": bundle.hashes[INDEX_FILE],
     }
     for key, value in expected.items():
         if header.get(key) != value:
             raise IndexFileError(
-                f"{printable(name)}: expected the {key} {value}, that of the index "
+                f"{name}: expected the {key} {value}, that of the index "
                 f"beside it. Received {header.get(key)!r}: the two come from different "
                 "saves. Build the collection again and save it."
             )
@@ -792,7 +835,7 @@ def _read_index(bundle: bundles.Bundle, catalogue: Catalogue) -> VectorIndex:
     index = VectorIndex.restore(bundle.files[INDEX_FILE], facts, name)
     if index.ids.tolist() != list(catalogue.items) or index.metric != "inner_product":
         raise IndexFileError(
-            f"{printable(name)}: expected the {len(catalogue)} ids that {ITEMS_FILE} "
+            f"{name}: expected the {len(catalogue)} ids that {ITEMS_FILE} "
             f"names, by inner product. Received {len(index)} ids, by {index.metric}. "
             "Build the collection again and save it."
         )
