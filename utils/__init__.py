@@ -10,6 +10,8 @@ Each module has one job and is the only one that imports its library:
 - ``catalogue`` (standard library): what an id means: path, label, content
 - ``metrics`` (NumPy): how good is a ranking?
 - ``plotting`` (Matplotlib): every figure of the series
+- ``enlarge`` (NumPy): many vectors drawn from a few real ones, to practise on
+- ``index_choice`` (standard library): which index for n vectors? FAISS's advice
 - ``timing`` (standard library): how long does a call take, how big is a thing?
 - ``errors``: one small family of errors, so that a caller can catch one thing
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
@@ -228,6 +230,347 @@ def show_curves(
         ax.set(xscale="log", yscale="log")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
+
+
+def show_intervals(
+    estimates: Mapping[str, tuple[float, float, float]], *, ylabel: str, title: str = ""
+) -> None:
+    """Draw one bar an estimate, with its interval and its value.
+
+    Parameters
+    ----------
+    estimates : mapping from a name to (value, low, high)
+        Such as `utils.metrics.Interval`.
+    ylabel, title : str
+        What the values are, and of what.
+    """
+    values, lows, highs = np.array(list(estimates.values()), dtype=float).T
+    _, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    places = range(len(values))
+    ax.bar(places, values, 0.6, color=BLUE, alpha=0.75)
+    # A percentile interval may end just short of its own mean.
+    below, above = np.maximum(values - lows, 0), np.maximum(highs - values, 0)
+    ax.errorbar(places, values, [below, above], fmt="none", ecolor="black", capsize=5)
+    ends = zip(values, lows, highs, strict=True)
+    numbers = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in ends]
+    labels = [f"{name}\n{n}" for name, n in zip(estimates, numbers, strict=True)]
+    ax.set_xticks(places, labels, fontsize=7.5, parse_math=False)
+    ax.set(ylabel=ylabel, title=title)
+
+
+def show_confusion(
+    shares: np.ndarray, labels: Sequence[str], *, xlabel: str, ylabel: str
+) -> None:
+    """Draw a square table of shares: one row a true label, one column a found one.
+
+    Parameters
+    ----------
+    shares : float array of shape (c, c)
+        In [0, 1].
+    labels : sequence of c str
+        The same for rows and columns.
+    xlabel, ylabel : str
+        What the columns and the rows are.
+
+    Raises
+    ------
+    ValueError
+        If there is not one row and one column for each label.
+    """
+    if np.shape(shares) != (len(labels), len(labels)):
+        raise ValueError(
+            f"shares must have one row and one column for each of the {len(labels)} "
+            f"labels. Received: shape {np.shape(shares)}."
+        )
+    side = min(9.0, 2.5 + 0.2 * len(labels))
+    _, ax = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
+    ax.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    plt.colorbar(image, ax=ax, label="share", shrink=0.7)
+
+
+def show_maps(
+    pictures: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    columns: int = 4,
+) -> None:
+    """Lay a coarse map over each picture: bright where the map is large.
+
+    The pictures are drawn in grey, and all maps share one scale.
+
+    Parameters
+    ----------
+    pictures : sequence of arrays of shape (height, width, 3)
+        uint8 RGB.
+    maps : sequence of float arrays of shape (rows, columns)
+        One a picture, of any size: each cell covers its part of the picture.  Up to
+        16 cells carry their numbers.
+    titles : sequence of str
+        One a picture.
+    columns : int
+        Pictures a row.
+
+    Raises
+    ------
+    ValueError
+        If there are no pictures, or not one map and one title for each.
+    """
+    if not len(pictures) or not len(pictures) == len(maps) == len(titles):
+        raise ValueError(
+            "show_maps needs pictures, and one map and one title for each. Received: "
+            f"{len(pictures)} pictures, {len(maps)} maps and {len(titles)} titles."
+        )
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    size = (2.3 * columns + 0.8, 2.6 * rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, layout="constrained", squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    low = min(0.0, *(float(np.min(values)) for values in maps))
+    high = max(float(np.max(values)) for values in maps)
+    for ax, picture, values, title in zip(
+        axes.flat, pictures, maps, titles, strict=False
+    ):
+        ax.imshow(np.mean(picture, axis=2), cmap="gray", vmin=0, vmax=255)
+        layer = _lay_over(ax, values, picture.shape[:2], (low, high))
+        _write_title(ax, title)
+    figure.colorbar(layer, ax=axes, shrink=0.8)
+
+
+def show_scatter(
+    points: np.ndarray,
+    thumbnails: Mapping[int, np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
+    """Draw a collection in two dimensions: a dot a picture, and some pictures.
+
+    Parameters
+    ----------
+    points : float array of shape (n, 2)
+    thumbnails : mapping from a row of `points` to a picture
+        uint8 RGB arrays, about 48 pixels wide; drawn at their point.
+    xlabel, ylabel, title : str
+        What the two dimensions are, and of what.
+
+    Raises
+    ------
+    ValueError
+        If the points do not have two coordinates each.
+    """
+    if np.ndim(points) != 2 or np.shape(points)[1] != 2:
+        raise ValueError(
+            f"points must have shape (n, 2). Received: {np.shape(points)}."
+        )
+    _, ax = plt.subplots(figsize=(7, 5.6), layout="constrained")
+    ax.scatter(points[:, 0], points[:, 1], s=6, color=BLUE, alpha=0.5)
+    for row, picture in thumbnails.items():
+        image = OffsetImage(picture, zoom=0.4)
+        ax.add_artist(AnnotationBbox(image, points[row], frameon=False))
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+
+
+def _lay_over(
+    ax: Axes, values: np.ndarray, size: tuple[int, int], limits: tuple[float, float]
+) -> AxesImage:
+    height, width = size
+    rows, columns = np.shape(values)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    low, high = limits
+    layer = ax.imshow(
+        values, cmap="inferno", alpha=0.6, vmin=low, vmax=high, extent=extent
+    )
+    for (row, column), value in np.ndenumerate(values):
+        if rows * columns <= 16:
+            x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
+            text = f"{value:z.2f}"
+            box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
+            ax.text(x, y, text, color="white", ha="center", va="center", bbox=box)
+    return layer
+
+
+def show_tradeoff(
+    curves: Mapping[str, tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw what is gained against what it costs, both with their intervals.
+
+    Parameters
+    ----------
+    curves : mapping from a name to (x values, y values)
+        Each value is three numbers: itself, the lower and the upper end of its
+        interval.  An `Interval` or a `Timing` will do: more than three are cut.
+    xlabel, ylabel : str
+        What is measured, with its unit.  The y axis is logarithmic.
+    """
+    _, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    for k, (name, measured) in enumerate(curves.items()):
+        (x, *x_ends), (y, *y_ends) = (
+            np.transpose([v[:3] for v in m]) for m in measured
+        )
+        ax.errorbar(
+            x,
+            y,
+            xerr=np.abs(np.subtract(x_ends, x)),
+            yerr=np.abs(np.subtract(y_ends, y)),
+            marker=MARKERS[k],
+            color=PALETTE[k],
+            label=name,
+            capsize=2,
+            elinewidth=0.8,
+        )
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8)
+
+
+def show_cells(
+    points: np.ndarray,
+    centroids: np.ndarray,
+    query: np.ndarray,
+    *,
+    probed: Sequence[int],
+    neighbours: Sequence[int],
+) -> None:
+    """Draw the cells of an inverted file, and which true neighbours a search misses.
+
+    Parameters
+    ----------
+    points : float array of shape (n, 2)
+    centroids : float array of shape (cells, 2)
+        A cell is all that is nearest to its centroid.
+    query : float array of shape (2,)
+    probed : sequence of int
+        The cells that are searched: tinted.
+    neighbours : sequence of int
+        The points that are truly nearest to the query.
+    """
+    _, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained")
+    seen = np.isin(_nearest(points[neighbours], centroids), probed)
+    found, missed = points[neighbours][seen], points[neighbours][~seen]
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    half = 1.05 * np.abs(points - middle).max()
+    reach = 2.5 * np.abs(points[neighbours] - query).max()
+    views = {
+        "all cells": (middle - half, middle + half),
+        "around the query": (query - reach, query + reach),
+    }
+    for ax, (title, (low, high)) in zip(axes, views.items(), strict=True):
+        _tint_cells(ax, centroids, probed, low, high)
+        ax.plot(*points.T, ".", color="gray", ms=3, label=f"{len(points):,} vectors")
+        ax.plot(*centroids.T, "+", color="black", ms=7, label="centroids")
+        ax.plot(*found.T, "o", color=GREEN, ms=7, label=f"found ({len(found)})")
+        ax.plot(*missed.T, "X", color=RED, ms=9, label=f"missed ({len(missed)})")
+        ax.plot(*query, "*", color=BLUE, ms=14, mec="white", label="query")
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
+        ax.set(xlabel="first number", ylabel="second number")
+    axes[0].legend(fontsize=7)
+
+
+def show_codebooks(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Draw what a product quantiser of two numbers can express: a grid of points.
+
+    Parameters
+    ----------
+    panels : mapping from a title to (points, codebooks)
+        Points of shape (n, 2); codebooks of shape (2, c), the centroids of the first
+        and of the second number.  Every pair of them is a point of the grid.
+    """
+    _, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(4 * len(panels), 3.9),
+        layout="constrained",
+        squeeze=False,
+    )
+    for ax, (title, (points, (first, second))) in zip(
+        axes.flat, panels.items(), strict=True
+    ):
+        ax.plot(*points.T, ".", color="gray", ms=3, label=f"n = {len(points):,}")
+        for x in first:
+            ax.axvline(x, color=BLUE, lw=0.6, alpha=0.6)
+        for y in second:
+            ax.axhline(y, color=BLUE, lw=0.6, alpha=0.6)
+        grid = np.array(np.meshgrid(first, second)).reshape(2, -1)
+        ax.plot(*grid, "+", color=RED, ms=9, mew=2, label=f"{grid.shape[1]} codes")
+        ax.set(title=title, xlabel="first number", ylabel="second number")
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.legend(fontsize=7)
+
+
+def show_walk(
+    points: np.ndarray,
+    query: np.ndarray,
+    layers: Mapping[str, tuple[Sequence[tuple[int, int]], Sequence[int]]],
+) -> None:
+    """Draw a walk through the layers of a graph, one panel a layer.
+
+    Parameters
+    ----------
+    points : float array of shape (n, 2)
+    query : float array of shape (2,)
+    layers : mapping from a panel's title to (links, path)
+        Links are pairs of ids; a path is the ids that were visited, in order.
+    """
+    _, axes = plt.subplots(
+        1,
+        len(layers),
+        figsize=(3.1 * len(layers), 3.2),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    for ax, (title, (links, path)) in zip(axes[0], layers.items(), strict=True):
+        ends = points[np.asarray(links, dtype=int).reshape(-1, 2)]  # (links, 2, 2)
+        x, y = np.pad(ends, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).T
+        ax.plot(x.T.ravel(), y.T.ravel(), "-", color="lightgray", lw=0.6, zorder=1)
+        ax.plot(*points[np.unique(links)].T, ".", color="gray", ms=3)
+        steps = points[np.asarray(path, dtype=int)]
+        ax.plot(*steps.T, "-o", color=RED, ms=4, lw=1.8, label="walk")
+        ax.plot(*steps[0], "s", color=RED, ms=8, label="start")
+        ax.plot(*query, "*", color=BLUE, ms=13, mec="white", label="query")
+        ax.set(xticks=[], yticks=[])
+        _write_title(ax, title)
+    axes[0, 0].legend(fontsize=8)
+
+
+def _tint_cells(
+    ax: Axes,
+    centroids: np.ndarray,
+    probed: Sequence[int],
+    *corners: np.ndarray,
+    steps: int = 400,
+) -> None:
+    """Colour the plane between two corners by cell, with the borders in grey."""
+    (left, bottom), (right, top) = corners
+    grid = np.meshgrid(np.linspace(left, right, steps), np.linspace(bottom, top, steps))
+    cells = _nearest(np.transpose(grid).swapaxes(0, 1).reshape(-1, 2), centroids)
+    cells = cells.reshape(steps, steps)
+    image = np.where(np.isin(cells, probed)[..., None], (0.80, 0.90, 0.97), 1.0)
+    border = np.zeros(cells.shape, dtype=bool)
+    border[:-1] |= cells[:-1] != cells[1:]
+    border[:, :-1] |= cells[:, :-1] != cells[:, 1:]
+    image[border] = 0.6
+    extent = (left, right, bottom, top)
+    ax.imshow(image, extent=extent, origin="lower")
+
+
+def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Return the nearest centroid of each point."""
+    return ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
 
 
 def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
