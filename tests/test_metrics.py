@@ -623,9 +623,9 @@ def test_an_interval_reads_as_in_a_paper():
     interval = Interval(0.7111, 0.649, 0.7702)
     assert str(interval) == "0.71 [0.65, 0.77]"
     comparison = PairedComparison(interval, 0.0314, 168)
-    assert str(comparison) == "0.71 [0.65, 0.77], p = 0.031, n = 168"
+    assert str(comparison) == "0.71 [0.65, 0.77], p = 0.03, n = 168"
     comparison = PairedComparison(Interval(-0.001, -0.02, 0.01), 0.0001, 9)
-    assert str(comparison) == "0.00 [-0.02, 0.01], p < 0.001, n = 9"
+    assert str(comparison) == "0.00 [-0.02, 0.01], p < 0.01, n = 9"
 
 
 def test_the_bootstrap_interval_agrees_with_scipy():

@@ -60,7 +60,7 @@ class PairedComparison(NamedTuple):
     Examples
     --------
     >>> print(PairedComparison(Interval(0.031, 0.012, 0.049), 0.0021, 168))
-    0.03 [0.01, 0.05], p = 0.002, n = 168
+    0.03 [0.01, 0.05], p < 0.01, n = 168
     """
 
     difference: Interval
@@ -68,7 +68,7 @@ class PairedComparison(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        p = "< 0.001" if self.p_value < 0.001 else f"= {self.p_value:.3f}"
+        p = "< 0.01" if self.p_value < 0.01 else f"= {self.p_value:.2f}"
         return f"{self.difference}, p {p}, n = {self.n}"
 
 
