@@ -1,0 +1,213 @@
+"""The process of one contender: it reads commands as JSON lines and answers in kind.
+
+    python -m tools.benchmark.worker        # started by tools.benchmark.race
+
+A process of its own keeps the memory of a contender apart from the others', lets the
+environment fix the number of threads, and keeps a crash to itself.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, TextIO
+
+import numpy as np
+
+from tools.benchmark.contenders import (
+    EVERYONE,
+    SAMPLE_A_CELL,
+    Contender,
+    choose_cells,
+)
+from tools.benchmark.data import K, NearestSoFar, load_exact, load_facts, stream
+from utils.metrics import ann_recall
+
+SINGLES, LEAST_SINGLES, SINGLE_SECONDS = 100, 10, 1.0  # queries one by one, a turn
+BATCH_SECONDS = 0.2  # a batch is repeated until it took that long
+GOOD_ENOUGH = 0.995  # recall after which costlier settings are not tried
+PROBE_QUERIES = 40  # one by one, for each setting
+
+
+class Worker:
+    """What one contender does, a method for each command."""
+
+    def __init__(self, contender: str, folder: str, threads: int) -> None:
+        self.contender = _find(contender)
+        self.folder = Path(folder)
+        self.facts = load_facts(self.folder)
+        self.file = self.folder / self.contender.file
+        self.engine = self.contender.engine(threads)
+
+    def build(self) -> dict[str, float]:
+        """Build and save the index: seconds, peak of memory, bytes of the file."""
+        start = perf_counter()
+        if self.facts.streamed:
+            waiting = self._build_from_blocks()
+        else:
+            vectors = np.load(self.folder / "base.npy")
+            waiting = perf_counter() - start
+            self.engine.build(vectors)
+        seconds = perf_counter() - start - waiting
+        self.engine.save(self.file)
+        return {
+            "seconds": seconds,
+            "peak": memory("peak"),
+            "file": self.file.stat().st_size,
+        }
+
+    def _build_from_blocks(self) -> float:
+        """Build without ever holding the collection; return seconds not spent on it."""
+        queries, start = np.load(self.folder / "queries.npy"), perf_counter()
+        self.engine.start(self._sample(), self.facts.n)
+        spent, start_all = perf_counter() - start, start
+        exact = self.folder / "exact.npz"
+        nearest = None if exact.exists() else NearestSoFar(queries)
+        for block in stream(self.folder):
+            start = perf_counter()
+            self.engine.add(block)
+            spent += perf_counter() - start
+            if nearest:
+                nearest.look_at(block)
+        if nearest:
+            nearest.save(self.folder)
+        return perf_counter() - start_all - spent
+
+    def _sample(self) -> np.ndarray:
+        """Return the first vectors of the stream, enough to train on."""
+        wanted = min(self.facts.n, SAMPLE_A_CELL * choose_cells(self.facts.n))
+        sample = np.empty((wanted, self.facts.d), dtype=np.float32)
+        filled = 0
+        for block in stream(self.folder):
+            block = block[: wanted - filled]
+            sample[filled : filled + len(block)] = block
+            filled += len(block)
+            if filled == wanted:
+                break
+        return sample
+
+    def open(self) -> dict[str, float]:
+        """Load the index: the memory that this takes."""
+        self.queries = np.load(self.folder / "queries.npy")
+        before = memory("now")
+        self.engine.load(self.file, (self.facts.n, self.facts.d))
+        return {"memory": max(0, memory("now") - before)}
+
+    def sweep(self) -> dict[str, list[dict[str, Any]]]:
+        """Try the settings, cheapest first: recall and milliseconds of each."""
+        points: list[dict[str, Any]] = []
+        enough: list[dict[str, int]] = []
+        for setting in self.contender.settings(self.facts.n):
+            if any(all(setting[key] >= good[key] for key in good) for good in enough):
+                continue
+            self.engine.tune(**setting)
+            recall = self._recall()
+            probe = self._singles(self.queries[:PROBE_QUERIES])
+            point = {"setting": setting, "recall": recall, "ms": 1e3 * median(probe)}
+            point["distances"] = self._distances()
+            points.append(point)
+            if recall >= GOOD_ENOUGH and setting:
+                enough.append(setting)
+        return {"points": points}
+
+    def _distances(self) -> float:
+        """Return how many vectors a search compares, if the library says so."""
+        count = getattr(self.engine, "count_distances", None)
+        return count(self.queries[:PROBE_QUERIES], K) if count else 0.0
+
+    def _recall(self) -> float:
+        ids = self.engine.search(self.queries, K)
+        exact = load_exact(self.folder)
+        if self.facts.streamed:  # no vectors to compare with; nor are there ties
+            return float(ann_recall(ids, exact.ids).mean())
+        base = np.load(self.folder / "base.npy", mmap_mode="r")
+        similarities = np.full(ids.shape, -np.inf)
+        for row, query in enumerate(self.queries):
+            found = ids[row] >= 0
+            similarities[row, found] = base[ids[row, found]] @ query
+        recalls = ann_recall(
+            ids,
+            exact.ids,
+            similarities=similarities,
+            exact_similarities=exact.similarities,
+        )
+        return float(recalls.mean())
+
+    def turn(self, setting: dict[str, int], singles: bool) -> dict[str, Any]:
+        """Take a turn in the race: milliseconds one by one, queries/s in a batch."""
+        self.engine.tune(**setting)
+        self.engine.search(self.queries[:5], K)  # warm
+        times = self._singles(self.queries[:SINGLES]) if singles else []
+        self.engine.search(self.queries, K)
+        seconds, batches = 0.0, 0
+        while seconds < BATCH_SECONDS:
+            start = perf_counter()
+            self.engine.search(self.queries, K)
+            seconds += perf_counter() - start
+            batches += 1
+        return {
+            "ms": [1e3 * t for t in times],
+            "per_second": batches * len(self.queries) / seconds,
+        }
+
+    def _singles(self, queries: np.ndarray) -> list[float]:
+        """Seconds of each search, one query at a time, within a limit."""
+        seconds: list[float] = []
+        for row in range(len(queries)):
+            if len(seconds) >= LEAST_SINGLES and sum(seconds) > SINGLE_SECONDS:
+                break
+            query = queries[row : row + 1]
+            start = perf_counter()
+            self.engine.search(query, K)
+            seconds.append(perf_counter() - start)
+        return seconds
+
+
+def memory(what: str) -> int:
+    """Return this process's resident bytes, ``"now"`` or at the ``"peak"``.
+
+    On Linux from /proc: the peak that `getrusage` tells there is, in a new process,
+    at least what its parent had.
+    """
+    name = {"now": "VmRSS:", "peak": "VmHWM:"}[what]
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(1024 * int(x.split()[1]) for x in file if x.startswith(name))
+    except OSError:
+        import resource  # macOS: the peak alone, in bytes; Windows has neither
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _find(name: str) -> Contender:
+    return next(contender for contender in EVERYONE if contender.name == name)
+
+
+def serve(commands: TextIO, answers: TextIO) -> None:
+    """Carry out one command after the other; an error is an answer, too."""
+    worker = None
+    for line in commands:
+        command = json.loads(line)
+        try:
+            if worker is None:
+                worker, answer = Worker(**command), {}
+            else:
+                answer = getattr(worker, command.pop("do"))(**command)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def main() -> None:
+    """Keep file descriptor 1 for answers: the libraries may print what they like."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
