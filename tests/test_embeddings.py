@@ -1,6 +1,7 @@
 """Vectors from a network: shapes, preprocessing, weights that cannot be trusted."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -250,6 +251,17 @@ def test_importing_the_module_does_not_import_tensorflow():
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_tensorflow_warns_of_everything_but_batches_of_many_sizes():
+    import_keras()
+    logger = logging.getLogger("tensorflow")
+
+    def passes(text):
+        return logger.filter(logging.makeLogRecord({"msg": text}))
+
+    assert not passes("5 out of the last 9 calls to f triggered tf.function retracing.")
+    assert passes("the disk is full")
 
 
 def test_a_network_can_be_used_without_a_word_on_stderr():

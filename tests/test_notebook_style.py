@@ -23,7 +23,7 @@ MAX_LINES, MAX_COLUMNS, MAX_BYTES, MAX_IGNORED = 20, 88, 500_000, 4
 
 ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|usr|var)/|\b[A-Z]:\\")
 RAW_FLOAT = re.compile(r"\d\.\d{5,}")
-JUNK = ("\x1b[", "█", "it/s]", 'class="dataframe"')
+JUNK = ("\x1b[", "█", "it/s]", 'class="dataframe"', "WARNING:tensorflow")
 READS_A_CLOCK = re.compile(r"time|seconds|version|perf_counter", re.IGNORECASE)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

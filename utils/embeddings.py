@@ -10,6 +10,7 @@ is needed: importing `utils.embeddings` is cheap.
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -284,16 +285,18 @@ def color_histogram(images: np.ndarray, *, bins: int = 8) -> np.ndarray:
 
 
 def import_keras() -> ModuleType:
-    """Import Keras on TensorFlow without TensorFlow's start-up messages.
+    """Import Keras on TensorFlow without TensorFlow's messages about itself.
 
     TensorFlow writes to file descriptor 2 before its own log level is read, and a
     notebook would store that.  The descriptor points to a temporary file meanwhile;
-    if the import fails, what it wrote is printed.
+    if the import fails, what it wrote is printed.  Its advice against batches of many
+    sizes is dropped, too: a last batch is smaller, and when it speaks is chance.
 
     Returns
     -------
     keras : module
     """
+    logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     if "keras" in sys.modules and "tensorflow" in sys.modules:
         return sys.modules["keras"]
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -315,6 +318,10 @@ def import_keras() -> ModuleType:
             os.dup2(saved, 2)
             os.close(saved)
     return keras
+
+
+def _is_not_about_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> Any:
