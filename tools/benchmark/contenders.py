@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-POINTS_PER_CELL = 39
+from utils.index_choice import POINTS_PER_CELL
+
 SAMPLE_A_CELL = 64  # vectors to train on, where the collection comes in blocks
 GRAPH = {"links": 16, "effort": 100}  # M and efConstruction: the same for every graph
 EFFORTS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]

@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.enlarge import enlarge, iterate_enlarged
+from utils.enlarge import LENGTH_TOLERANCE, enlarge, iterate_enlarged
 from utils.extraction import embed_files
 from utils.images import read_metadata, scan_folder
 
 K = 10
 BLOCK = 16_384  # rows that are looked at together
-LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
