@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
@@ -53,14 +54,10 @@ def show_pictures(
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     height = (size + (0.25 if len(titles) else 0)) * rows
-    _, axes = plt.subplots(
-        rows, columns, figsize=(size * columns, height), layout="constrained"
-    )
-    for ax in np.ravel(axes):
-        ax.axis("off")
-    for ax, picture in zip(np.ravel(axes), pictures, strict=False):
+    _, axes = _make_grid(rows, columns, size * columns, height)
+    for ax, picture in zip(axes.flat, pictures, strict=False):
         ax.imshow(picture, cmap="gray")
-    for ax, title in zip(np.ravel(axes), titles, strict=False):
+    for ax, title in zip(axes.flat, titles, strict=False):
         _write_title(ax, title)
 
 
@@ -98,15 +95,7 @@ def show_results(
             f"Received: {len(queries)} queries and {len(results)} lists."
         )
     rows, columns = len(queries), 1 + max(len(found) for found in results)
-    _, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(1.45 * columns, 1.75 * rows),
-        layout="constrained",
-        squeeze=False,
-    )
-    for ax in axes.flat:
-        ax.axis("off")
+    _, axes = _make_grid(rows, columns, 1.45 * columns, 1.75 * rows)
     for row, query in enumerate(queries):
         title = query_titles[row] if len(query_titles) else "query"
         _draw_picture(axes[row, 0], query, title, color=BLUE)
@@ -326,12 +315,7 @@ def show_maps(
         )
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    size = (2.3 * columns + 0.8, 2.6 * rows)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
+    figure, axes = _make_grid(rows, columns, 2.3 * columns + 0.8, 2.6 * rows)
     low = min(0.0, *(float(np.min(values)) for values in maps))
     high = max(float(np.max(values)) for values in maps)
     for ax, picture, values, title in zip(
@@ -571,6 +555,18 @@ def _tint_cells(
 def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return the nearest centroid of each point."""
     return ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
+
+
+def _make_grid(
+    rows: int, columns: int, width: float, height: float
+) -> tuple[Figure, np.ndarray]:
+    """Make places for pictures, without axes; the size of them all is in inches."""
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    return figure, axes
 
 
 def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
