@@ -47,7 +47,7 @@ class FaissEngine:
 
     def start(self, sample: np.ndarray, n: int) -> None:
         """Train for a collection of n vectors of which `sample` is a part."""
-        factory = self.factory.format(cells=choose_cells(n))
+        factory = self.factory.format(cells=cells_for(n))
         self.index = self.faiss.index_factory(sample.shape[1], factory, self.metric)
         if "HNSW" in factory.replace("_HNSW", ""):  # not the one that finds the cells
             self.tune(efConstruction=GRAPH["effort"])
@@ -287,19 +287,19 @@ class Contender:
         """Return all combinations of the grid that make sense for n vectors."""
         grid = dict(self.grid)
         if "nprobe" in grid:
-            grid["nprobe"] = [p for p in grid["nprobe"] if p <= choose_cells(n)]
+            grid["nprobe"] = [p for p in grid["nprobe"] if p <= cells_for(n)]
         return [
             dict(zip(grid, values, strict=True))
             for values in itertools.product(*grid.values())
         ]
 
 
-def choose_cells(n: int) -> int:
+def cells_for(n: int) -> int:
     """Choose nlist: a power of two near 2√n that leaves enough to train each cell.
 
     Examples
     --------
-    >>> choose_cells(1000), choose_cells(100_000), choose_cells(1_000_000)
+    >>> cells_for(1000), cells_for(100_000), cells_for(1_000_000)
     (16, 512, 2048)
     """
     cells = min(2 * math.sqrt(n), n / POINTS_PER_CELL)

@@ -22,7 +22,7 @@ from tools.benchmark.contenders import (
     GRAPH,
     PACKAGES,
     Contender,
-    choose_cells,
+    cells_for,
     missing,
 )
 from tools.benchmark.data import Facts, K, load_facts
@@ -362,7 +362,7 @@ def _agreement(tables: dict[str, list]) -> Iterator[str]:
     yield "## Is an enlargement like real vectors?\n"
     yield (
         f"{n:,} real vectors against {n:,} {pair[1].facts.note}. {CELLS} with "
-        f"{choose_cells(n)} cells on both. The recalls differ by at most "
+        f"{cells_for(n)} cells on both. The recalls differ by at most "
         f"{largest:.3f}: {'within' if largest <= AGREEMENT else 'beyond'} "
         f"{AGREEMENT}.\n"
     )

@@ -21,7 +21,7 @@ from tools.benchmark.contenders import (
     EVERYONE,
     SAMPLE_A_CELL,
     Contender,
-    choose_cells,
+    cells_for,
 )
 from tools.benchmark.data import K, NearestSoFar, load_exact, load_facts, stream
 from utils.metrics import ann_recall
@@ -78,7 +78,7 @@ class Worker:
 
     def _sample(self) -> np.ndarray:
         """Return the first vectors of the stream, enough to train on."""
-        wanted = min(self.facts.n, SAMPLE_A_CELL * choose_cells(self.facts.n))
+        wanted = min(self.facts.n, SAMPLE_A_CELL * cells_for(self.facts.n))
         sample = np.empty((wanted, self.facts.d), dtype=np.float32)
         filled = 0
         for block in stream(self.folder):
