@@ -43,7 +43,10 @@ class Standing:
         self.sweep = results.newest(**key, kind="sweep")
         self.failure = results.newest(**key, kind="failure")
         rounds = results.of(data=facts.fingerprint, kind="round")
-        # A ratio is taken among those who raced together: the newest race counts.
+        # A ratio is taken among those who raced together.  The widest race counts (the
+        # same vectors may serve two sections), and of such races the newest.
+        widest = max((len(r["contenders"]) for r in rounds), default=0)
+        rounds = [r for r in rounds if len(r["contenders"]) == widest]
         self.racers = rounds[-1]["contenders"] if rounds else []
         self.rounds = [r for r in rounds if r["contenders"] == self.racers]
 
@@ -150,7 +153,8 @@ def _setting(run: dict) -> Iterator[str]:
     if run["load"] > BUSY * machine["cores"]:
         yield (
             f"**The machine was not quiet**: {run['load']:.1f} processes wanted to run "
-            "before the benchmark began. Do not trust these times.\n"
+            "before the benchmark began. Ratios are taken inside a round, which a busy "
+            "machine slows as a whole; single times may be too long.\n"
         )
     absent = [missing(library) for library in PACKAGES if missing(library)]
     if absent:
@@ -371,6 +375,15 @@ def _agreement(tables: dict[str, list]) -> Iterator[str]:
     for name, curve in (("real", real), ("enlargement", drawn)):
         yield _row(name, *(f"{curve[probe]:.3f}" for probe in probes))
     yield ""
+    if largest > AGREEMENT:
+        worst = max(probes, key=lambda probe: abs(real[probe] - drawn[probe]))
+        yield (
+            f"At nprobe {worst} the real vectors reach {real[worst]:.3f}, the "
+            f"enlargement {drawn[worst]:.3f}. This is what an enlargement hides: it "
+            "lies around few real vectors, so that neighbours share a cell more often "
+            "than among as many real ones. Look for your own settings on your own "
+            "vectors.\n"
+        )
 
 
 def _reading(run: dict) -> Iterator[str]:
