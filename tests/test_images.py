@@ -29,6 +29,7 @@ from utils.images import (
     read_metadata,
     resize,
     scan_folder,
+    thumbnail,
 )
 
 # pytest takes away the filter of utils.images, which keeps Pillow's warnings quiet.
@@ -649,6 +650,32 @@ def test_resize_says_what_it_needs():
         resize(Image.new("L", (4, 4)), 4)
 
 
+def test_a_thumbnail_is_a_small_upright_jpeg_of_the_same_shape(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned: stored lying, shown standing
+    data = encode(checks(40, 80), "JPEG", exif=exif, comment=b"x" * 60_000)
+    for source in (data, Image.open(io.BytesIO(data))):
+        jpeg = thumbnail(source, 20)
+        shown = Image.open(io.BytesIO(jpeg))
+        assert (shown.format, shown.size) == ("JPEG", (10, 20))
+        assert not shown.getexif()
+        assert len(jpeg) < 2000, "comments stay behind"
+
+
+def test_a_thumbnail_makes_nothing_larger_and_no_side_vanishes():
+    assert open_picture(thumbnail(encode(checks(4, 8), "PNG"), 100)).size == (8, 4)
+    strip = Image.new("RGB", (3000, 2))
+    assert open_picture(thumbnail(strip, 30)).size == (30, 1)
+    assert strip.size == (3000, 2), "the caller's picture is left as it was"
+
+
+def test_a_thumbnail_of_a_broken_or_too_large_picture_is_refused():
+    with pytest.raises(PictureError, match="not a JPEG"):
+        thumbnail(b"no picture", 20)
+    with pytest.raises(PictureError, match="too many pixels"):
+        thumbnail(encode(checks(), "PNG"), 20, max_pixels=100)
+
+
 # --- Folders ---------------------------------------------------------------------
 
 
@@ -913,3 +940,32 @@ def test_a_link_with_an_impossible_target_costs_only_itself(tmp_path):
     found = scan_folder(tmp_path)
     assert [path.name for path in found.paths] == ["0.png", "1.png", "2.png"]
     assert [refusal.path.name for refusal in found.refused] == ["bad.jpg"]
+
+
+def test_a_large_jpeg_is_decoded_small_and_hardly_differs(tmp_path):
+    rows = np.linspace(0, 255, 1200)[:, None, None]
+    columns = np.linspace(0, 255, 1600)[None, :, None]
+    noise = np.random.default_rng(0).integers(-40, 40, (1200, 1600, 3))
+    pixels = np.clip((rows + columns) / 2 + noise, 0, 255).astype("uint8")
+    path = tmp_path / "large.jpg"
+    Image.fromarray(pixels).save(path, quality=95)
+    assert open_picture(path).size == (1600, 1200)
+    assert open_picture(path, enough=192).size == (400, 300)
+    assert open_picture(path, enough=601).size == (1600, 1200)
+    found = load_picture(path, 64).astype(int)
+    expected = resize(open_picture(path), 64).astype(int)
+    assert np.abs(found - expected).mean() < 0.5
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(turned, quality=95, exif=exif)
+    assert open_picture(turned, enough=192).size == (300, 400)
+
+
+def test_a_large_jpeg_that_is_cut_is_refused_at_any_scale(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-100_000])
+    with pytest.raises(PictureError, match="truncated|incomplete|ends"):
+        load_picture(path, 64)

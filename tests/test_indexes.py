@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from utils.errors import IndexFileError
-from utils.indexes import build_index, load_index, save_index, search_index
+from utils.indexes import (
+    build_index,
+    load_index,
+    save_index,
+    search_index,
+    set_threads,
+)
 
 
 @pytest.fixture
@@ -135,6 +141,36 @@ def test_a_truncated_or_foreign_file_is_refused_by_name(vectors, tmp_path):
         load_index(path)
     with pytest.raises(IndexFileError, match="cannot be read"):
         load_index(tmp_path / "missing.faiss")
+
+
+def test_a_file_that_is_to_be_mapped_is_checked_too(vectors, tmp_path):
+    path = tmp_path / "some.faiss"
+    sha256 = save_index(build_index(vectors), path)
+    mapped = load_index(path, sha256=sha256, mmap=True)
+    assert mapped.ntotal == len(vectors)
+    whole = path.read_bytes()
+    path.unlink()  # the mapped file must not change: this is another one
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(IndexFileError, match="its sha256 differs"):
+        load_index(path, sha256=sha256, mmap=True)
+    path.write_bytes(whole[:40])
+    with pytest.raises(IndexFileError, match="expected a FAISS index, received 40"):
+        load_index(path, mmap=True)
+    with pytest.raises(IndexFileError, match="cannot be read"):
+        load_index(tmp_path / "missing.faiss", mmap=True)
+
+
+def test_threads_are_set_and_the_number_before_is_told():
+    before = set_threads(1)
+    try:
+        assert set_threads(2) == 1
+        assert set_threads(np.int64(1)) == 2
+        for wrong in (0, -1, 1.5, "two", None, True):
+            with pytest.raises(ValueError, match="expected a whole number of threads"):
+                set_threads(wrong)
+        assert set_threads(1) == 1
+    finally:
+        set_threads(before)
 
 
 def test_loading_puts_faiss_own_limit_back(vectors, tmp_path):

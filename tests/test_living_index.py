@@ -26,7 +26,7 @@ from PIL import Image
 from utils import catalogue, indexes, search
 from utils.bundles import read_bundle, write_bundle
 from utils.errors import IndexFileError, LookalikeError, PictureError
-from utils.images import Collection
+from utils.images import Collection, load_picture
 from utils.indexes import VectorIndex
 from utils.search import ImageSearch
 
@@ -43,11 +43,10 @@ def draw(n: int, seed: int = 0, d: int = D) -> np.ndarray:
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Keep FAISS's own threads from spinning: these indexes are tiny."""
-    before = indexes.faiss.omp_get_max_threads()
-    indexes.faiss.omp_set_num_threads(1)
+    """These indexes are tiny."""
+    before = indexes.set_threads(1)
     yield
-    indexes.faiss.omp_set_num_threads(before)
+    indexes.set_threads(before)
 
 
 def stored(index: VectorIndex) -> tuple[dict, bytes]:
@@ -189,6 +188,46 @@ def test_every_kind_keeps_ids_and_gives_k_results(factory, metric):
         assert np.isfinite(scores).all() and np.abs(scores).max() < 10
     similar = index.search(vectors[1::2], 1)[1][:, 0] == np.arange(1, 300, 2)
     assert similar.mean() > (0.95 if index.keeps_vectors else 0.1)
+
+
+@pytest.mark.parametrize(
+    "factory", [*FACTORIES, "SQ8", "PCA4,Flat", "PCA4,IVF4,SQ8", "HNSW8_SQ8"]
+)
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_a_search_among_some_ids_finds_the_best_of_them(factory, metric):
+    index = VectorIndex(draw(300), factory, metric=metric)
+    index.remove(range(0, 300, 2))
+    queries, among = draw(4, seed=1), range(1, 120, 3)
+    wanted = [key for key in among if key % 2]
+    if index.nprobe:
+        index.nprobe = 4
+    (every_score,), (every_id,) = index.search(queries[:1], 150)
+    everything = dict(zip(every_id.tolist(), every_score.tolist(), strict=True))
+    scores, ids = index.search(queries, 10_000, among=wanted)
+    assert ids.shape == (4, len(wanted))
+    assert (np.sort(ids) == wanted).all()
+    best = [everything[key] for key in ids[0].tolist()]
+    np.testing.assert_allclose(scores[0], best, atol=1e-5)
+    assert best == sorted(best, reverse=metric == "inner_product")
+
+
+def test_a_search_among_few_is_exact_where_cells_and_graph_find_none():
+    """All but two vectors are masked: a graph's walk may end before it meets them."""
+    vectors = draw(700)
+    for factory in ("IVF16,Flat", "HNSW8"):
+        index = VectorIndex(vectors, factory)
+        for query in draw(20, seed=1):
+            (found,) = index.search(query[None], 5, among=[7, 650])[1]
+            exact = sorted([7, 650], key=lambda i: -float(vectors[i] @ query))
+            assert found.tolist() == exact
+
+
+def test_a_search_among_none_finds_none_and_strangers_are_refused():
+    index = VectorIndex(draw(10), "Flat")
+    assert index.search(draw(2), 3, among=[])[1].shape == (2, 0)
+    index.remove([4])
+    with pytest.raises(KeyError, match="not in this index"):
+        index.search(draw(2), 3, among=[3, 4])
 
 
 def test_ids_of_removed_vectors_never_come_back_even_after_a_load():
@@ -479,11 +518,66 @@ def test_ids_that_are_missing_or_there_twice_are_refused():
 def test_a_graph_on_vectors_that_are_not_ready_is_refused():
     vectors = draw(9)
     facts, _ = stored(VectorIndex(vectors, "HNSW8"))
-    index = indexes._copy_index(VectorIndex(vectors, "HNSW8")._state.index)
+    index = indexes._copy_index(VectorIndex(vectors, "HNSW8")._state)
     indexes._codes(index).is_trained = False
     content = bytes(indexes.faiss.serialize_index(index))
     with pytest.raises(IndexFileError, match="its layers are untrained"):
         VectorIndex.restore(content, facts, "some.faiss")
+
+
+@pytest.mark.parametrize("factory", [*FACTORIES, "PCA4,Flat", "SQ8", "IVF4,SQ8"])
+def test_a_mapped_index_finds_the_same_and_can_be_changed(factory, tmp_path):
+    vectors = draw(200)
+    index = VectorIndex(vectors, factory)
+    index.remove([3])
+    facts, content = stored(index)
+    file = tmp_path / "some.faiss"
+    file.write_bytes(content)
+    mapped = VectorIndex.restore(indexes.load_index(file, mmap=True), facts, "some")
+    for found, expected in zip(
+        mapped.search(vectors, 5), index.search(vectors, 5), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    for changed in mapped, index:
+        changed.remove([7])
+        assert changed.add(draw(2, seed=1)).tolist() == [200, 201]
+        changed.compact()
+    found, expected = mapped.search(vectors, 5), index.search(vectors, 5)
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert file.read_bytes() == content
+
+
+MAPPED = """
+    import sys
+    import numpy as np
+    from utils.indexes import load_index
+
+    def resident():
+        lines = open("/proc/self/status", encoding="ascii")
+        return next(int(x.split()[1]) / 1024 for x in lines if x.startswith("VmRSS:"))
+
+    before = resident()
+    index = load_index(sys.argv[1], mmap=sys.argv[2] == "map")
+    index.search(np.ones((1, 64), dtype="float32"), 3)
+    print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_a_mapped_index_takes_only_the_cells_that_a_search_touches(tmp_path):
+    vectors = draw(64_000, d=64)
+    index = indexes.faiss.index_factory(64, "IVF64,Flat")
+    index.cp.niter = 2
+    index.train(vectors[:4_000])
+    index.add(vectors)  # 16 MB
+    indexes.save_index(index, tmp_path / "some.faiss")
+    taken = {}
+    for how in "map", "read":
+        done = python(MAPPED, tmp_path / "some.faiss", how)
+        assert done.returncode == 0, done.stderr
+        taken[how] = float(done.stdout)
+    assert taken["read"] > 15
+    assert taken["map"] < taken["read"] / 2
 
 
 HOSTILE = """
@@ -859,13 +953,86 @@ def test_a_picture_without_a_direction_is_refused_by_name(living, folder, embedd
     assert all("sees nothing" in refusal.reason for refusal in search.refused)
 
 
-def test_a_query_without_a_direction_is_refused_by_name(living, folder, embedder):
+def test_a_query_without_a_direction_is_refused_by_name(living, tmp_path):
     living._embedder.embed = lambda images: np.zeros((1, 16), "float32")
-    query = folder / "a" / "0.png"
-    with pytest.raises(PictureError, match=r"0\.png: the network sees nothing in it"):
+    query = paint(tmp_path / "new.png", seed=99)
+    with pytest.raises(PictureError, match=r"new\.png: the network sees nothing in it"):
         living.search(query)
     with pytest.raises(PictureError, match=r"\(bytes\): the network sees nothing"):
         living.search(query.read_bytes())
+
+
+def test_a_known_query_needs_no_network(living, folder, tmp_path, monkeypatch):
+    new = paint(tmp_path / "new.png", seed=99)
+    expected = {path: living.search(path) for path in (folder / "a" / "0.png", new)}
+    living.save(tmp_path / "saved")
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError("a network was loaded")
+
+    monkeypatch.setattr(search, "load_embedder", refuse)
+    loaded = ImageSearch.load(tmp_path / "saved")
+    for path, hits in expected.items():
+        assert [hit.id for hit in loaded.search(path)] == [hit.id for hit in hits]
+        assert loaded.search(path.read_bytes()) == loaded.search(path)
+    with pytest.raises(RuntimeError, match="a network was loaded"):
+        loaded.search(paint(tmp_path / "newer.png", seed=100))
+
+
+def test_a_mapped_search_finds_the_same_and_grows(living, folder, embedder, tmp_path):
+    living.save(tmp_path / "saved")
+    mapped = ImageSearch.load(tmp_path / "saved", embedder=embedder, mmap=True)
+    query = folder / "a" / "0.png"
+    assert mapped.search(query) == living.search(query)
+    mapped.add([paint(tmp_path / "new.png", seed=99)])
+    assert len(mapped) == len(living) + 1
+    mapped.save(tmp_path / "saved")  # over the file that it was mapped from
+    again = ImageSearch.load(tmp_path / "saved", embedder=embedder, mmap=True)
+    assert again.search(query) == mapped.search(query)
+    file = read_bundle(tmp_path / "saved").folder / search.INDEX_FILE
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(IndexFileError, match="damaged"):
+        ImageSearch.load(tmp_path / "saved", embedder=embedder, mmap=True)
+
+
+def test_an_interrupted_extraction_keeps_what_is_done(tmp_path, embedder, monkeypatch):
+    paths = [paint(tmp_path / f"{i}.png", seed=i) for i in range(200)]
+    whole = embedder.embed
+
+    def interrupted(images, **options):
+        if embedder.embedded >= 64:
+            raise KeyboardInterrupt
+        return whole(images, **options)
+
+    embedder.embed = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        search.embed_files(paths, embedder)
+    embedder.embed = whole
+    before = embedder.embedded
+    embedded = search.embed_files(paths, embedder)
+    assert embedder.embedded - before == 200 - 64
+    assert embedded.positions == list(range(200))
+    assert threading.active_count() < 20  # its threads have gone
+
+
+def test_each_vector_belongs_to_its_file_however_fast_it_is_read(tmp_path, embedder):
+    paths = []
+    for i in range(150):
+        side = 400 if i % 10 == 0 else 4  # some take far longer than others
+        noise = np.random.default_rng(i).integers(0, 256, (side, side, 3), np.uint8)
+        paths.append(tmp_path / f"{i:03}.png")
+        Image.fromarray(noise).save(paths[-1])
+    paths[40].write_bytes(b"no picture")
+    shutil.copy(paths[3], paths[120])
+    embedded = search.embed_files(paths, embedder)
+    assert [refusal.path for refusal in embedded.refused] == [paths[40]]
+    assert embedded.positions == [i for i in range(150) if i != 40]
+    assert embedder.embedded == 148  # a picture that is there twice is embedded once
+    for vector, position in zip(embedded.vectors, embedded.positions, strict=True):
+        alone = FakeEmbedder().embed(load_picture(paths[position], 4)[None])[0]
+        np.testing.assert_allclose(vector, alone, atol=1e-6)
 
 
 def test_memory_holds_one_file_at_a_time(tmp_path, embedder):

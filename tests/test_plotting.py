@@ -72,6 +72,16 @@ def test_bars_have_the_heights_they_were_given():
     assert [bar.get_height() for bar in plt.gca().patches] == [0.5, 1, 0.25, 0]
 
 
+def test_parts_of_a_bar_stand_end_to_end_with_their_sum():
+    plotting.show_stacks({"x": {"a": 1, "b": 2}, "y": {"a": 3, "b": 0.5}}, xlabel="ms")
+    ax = plt.gca()
+    spans = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
+    assert spans == [(0, 1), (0, 3), (1, 2), (3, 0.5)]
+    assert [text.get_text() for text in ax.texts] == ["3.0", "3.5"]
+    assert len({bar.get_hatch() for bar in ax.patches}) == 2  # not by colour alone
+    assert ax.yaxis_inverted()
+
+
 def test_intervals_reach_from_low_to_high():
     plotting.show_intervals({"a": (0.5, 0.4, 0.7), "b": (1, 1, 1)}, ylabel="P")
     ax = plt.gca()

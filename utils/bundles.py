@@ -45,17 +45,18 @@ TRIES = 50  # of a reader whose generation is replaced under its eyes
 MEND = "Build it again and save it."
 
 Content = bytes | Callable[["Tally"], object]
+Opener = Callable[[Path], Any]
 
 
 class Bundle(NamedTuple):
     """What `read_bundle` returns.
 
-    `files` maps a name to its checked bytes, `hashes` to their sha256; `facts` is what
-    the writer passed, `build` is a name that no other save has, `folder` is where the
-    files lie.
+    `files` maps a name to its checked bytes (or to what its opener made of the file),
+    `hashes` to their sha256; `facts` is what the writer passed, `build` is a name that
+    no other save has, `folder` is where the files lie.
     """
 
-    files: dict[str, bytes]
+    files: dict[str, Any]
     hashes: dict[str, str]
     facts: dict[str, Any]
     build: str
@@ -123,12 +124,18 @@ def write_bundle(
     return build
 
 
-def read_bundle(folder: str | os.PathLike) -> Bundle:
+def read_bundle(
+    folder: str | os.PathLike, *, openers: Mapping[str, Opener] | None = None
+) -> Bundle:
     """Read a bundle after checking the size and the sha256 of every file in it.
 
     Parameters
     ----------
     folder : path
+    openers : mapping of str to function, optional
+        A file that need not be in memory as bytes is checked in passing, and its
+        function, called with its path, opens it.  A file of a save never changes: it
+        may be mapped.
 
     Returns
     -------
@@ -144,7 +151,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     for _ in range(TRIES):
         generation, expected = _read_pointer(folder)
         try:
-            return _read_generation(folder / generation, expected)
+            return _read_generation(folder / generation, expected, openers or {})
         except IndexFileError:
             # A writer may have removed this generation after we read the pointer.
             if _read_pointer(folder) == (generation, expected):
@@ -353,18 +360,25 @@ def _check_format(path: Path, found: int) -> None:
     )
 
 
-def _read_generation(folder: Path, expected: str) -> Bundle:
+def _read_generation(
+    folder: Path, expected: str, openers: Mapping[str, Opener]
+) -> Bundle:
     path = folder / MANIFEST
     text = _read_plain(path, MAX_SMALL_FILE)
     _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), expected)
     manifest = _parse_manifest(path, text)
     files, hashes = {}, {}
     for name, entry in manifest["files"].items():
-        data = _read_plain(folder / name, entry["bytes"])
-        _check_equal(folder / name, "size in bytes", len(data), entry["bytes"])
-        found = hashlib.sha256(data).hexdigest()
-        _check_equal(folder / name, "sha256", found, entry["sha256"])
-        files[name], hashes[name] = data, found
+        file = folder / name
+        if name in openers:
+            size, found = _weigh_plain(file, entry["bytes"])
+        else:
+            data = _read_plain(file, entry["bytes"])
+            size, found = len(data), hashlib.sha256(data).hexdigest()
+        _check_equal(file, "size in bytes", size, entry["bytes"])
+        _check_equal(file, "sha256", found, entry["sha256"])
+        files[name] = openers[name](file) if name in openers else data
+        hashes[name] = found
     _check_equal(path, "build", f"generation-{manifest['build']}", folder.name)
     return Bundle(files, hashes, manifest["facts"], manifest["build"], folder)
 
@@ -392,6 +406,22 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
 
 def _read_plain(path: Path, most: int) -> bytes:
     """Read a regular file of at most `most` bytes; never wait, never follow a link."""
+    with _opened_plain(path, most) as file:
+        return file.read(_size(file) + 1)  # whatever a manifest claims
+
+
+def _weigh_plain(path: Path, most: int) -> tuple[int, str]:
+    """Return the size and the sha256 of a regular file, in little memory."""
+    with _opened_plain(path, most) as file:
+        return _size(file), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+@contextmanager
+def _opened_plain(path: Path, most: int) -> Iterator[BinaryIO]:
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -402,7 +432,7 @@ def _read_plain(path: Path, most: int) -> bytes:
         if status.st_size > most:
             _check_equal(path, "size in bytes", status.st_size, most)
         with _patiently(lambda: open(path, "rb", opener=_open_plain)) as file:
-            return file.read(status.st_size + 1)  # whatever a manifest claims
+            yield file
     except (OSError, ValueError) as error:
         raise IndexFileError(
             f"{path}: expected a file that can be read. Received: "

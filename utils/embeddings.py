@@ -1,7 +1,7 @@
 """Turn pictures into unit vectors with Keras's ResNet50.
 
-The one module that imports keras and tensorflow, and it does so only when a network
-is needed: importing `utils.embeddings` is cheap.
+Keras and TensorFlow are imported only when a network is needed: importing
+`utils.embeddings` is cheap.  How the network runs is the business of `utils.runtimes`.
 
 >>> embedder = load_embedder()                                    # doctest: +SKIP
 >>> embedder.embed(images).shape                                  # doctest: +SKIP
@@ -14,18 +14,22 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from utils import images as pictures_of  # `images` are arrays here
+from utils import runtimes
 from utils.errors import WeightsError
+from utils.runtimes import check_runtime
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
+GALLERY = Path(__file__).parents[1] / "images" / "metadata.csv"
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications checks it
 IMAGENET_SIZE = 224
@@ -41,22 +45,40 @@ class Embedder:
     Attributes
     ----------
     model : keras.Model
-        Preprocessed float32 pictures in, (n, 2048) pooled features out.
+        Preprocessed float32 pictures in, (n, 2048) pooled features out.  `embed` runs
+        the same network compiled, with preprocessing inside.
     weights : str
         Which weights these are: ``"bundled"``, ``"imagenet"``, ``"untrained"`` or a
         file's name.
     input_size : int
         Height and width, in pixels, that `embed` expects.
+    precision : str
+        ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``.
     pipeline : str
         Names everything that decides a vector: vectors of one pipeline id may be
-        compared and cached together, others may not.
+        compared and cached together, others may not.  TensorFlow and OpenVINO share an
+        id (their vectors have a cosine of 0.99999 in float32), precisions do not.
     """
 
-    def __init__(self, model: Any, weights: str, input_size: int, digest: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        weights: str,
+        input_size: int,
+        digest: str,
+        *,
+        precision: str = "float32",
+        runtime: str = "auto",
+    ) -> None:
+        check_runtime(precision, runtime)
         self.model = model
         self.weights = weights
         self.input_size = input_size
-        self.pipeline = f"resnet50-{digest[:16]}-{input_size}px-{PREPROCESSING}-avg-l2"
+        self.precision = precision
+        self._wanted = runtime
+        self._exact = f"resnet50-{digest[:16]}-{input_size}px-{PREPROCESSING}-avg-l2"
+        suffix = "" if precision == "float32" else f"-{precision}"
+        self.pipeline = self._exact + suffix
 
     def __repr__(self) -> str:
         size = self.input_size
@@ -84,9 +106,25 @@ class Embedder:
         """
         images = self._check(images, batch_size)
         features = np.empty((len(images), DIMENSION), dtype=np.float32)
-        for batch, rows in _batches(images, batch_size):
-            features[rows] = self.model.predict_on_batch(batch)
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            features[rows] = self.run(images[rows])
         return normalize(features)
+
+    @cached_property
+    def run(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The compiled network: uint8 pictures in, (n, 2048) features out.
+
+        Its `name` tells which runtime is in use, its `speeds` what a trial measured.
+        """
+        return runtimes.make_runtime(
+            runtimes.fold_batch_norms(self.model),
+            self.input_size,
+            precision=self.precision,
+            runtime=self._wanted,
+            identity=self._exact,
+            pictures=partial(_gallery_pictures, self.input_size),
+        )
 
     def feature_map(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
         """Return the features of each region of each picture, before they are pooled.
@@ -149,6 +187,8 @@ def load_embedder(
     input_size: int | None = None,
     download: bool = False,
     verbose: bool = True,
+    precision: str = "float32",
+    runtime: str = "auto",
 ) -> Embedder:
     """Build ResNet50 without its head and load its weights.
 
@@ -168,6 +208,14 @@ def load_embedder(
         Allow Keras to fetch ``"imagenet"`` weights if this machine lacks them.
     verbose : bool
         Print one line that says which weights were taken.
+    precision : {"float32", "bfloat16", "float16", "int8"}
+        Of the numbers that the network computes with.  float32 gives the same vectors
+        everywhere; bfloat16 is for processors with instructions for it, float16 for
+        GPUs, and int8 (with OpenVINO) is fastest on processors and least exact.  Each
+        has a pipeline id of its own; notebook 11 measures what each costs.
+    runtime : {"auto", "tensorflow", "openvino"}
+        What runs it.  ``"auto"`` is TensorFlow, on its GPU if it sees one; without
+        one, a trial after some hundred pictures shows whether OpenVINO is faster here.
 
     Returns
     -------
@@ -175,21 +223,27 @@ def load_embedder(
 
     Raises
     ------
+    ValueError
+        If there is no such precision or runtime, or they do not go together.
     WeightsError
         If the weights are missing, damaged or of another topology.  No file is ever
         deleted or replaced.
     """
     chosen = os.fspath(weights or os.environ.get("LOOKALIKE_WEIGHTS") or "bundled")
+    options = {"precision": precision, "runtime": runtime}
+    check_runtime(**options)
     if chosen == "untrained":
-        embedder = _untrained(input_size or 224)
+        embedder = _untrained(input_size or 224, options)
     elif chosen == "imagenet":
         path = _imagenet_file(download)
-        embedder = _from_file(path, chosen, input_size or IMAGENET_SIZE)
+        embedder = _from_file(path, chosen, input_size or IMAGENET_SIZE, options)
     elif chosen == "bundled":
-        embedder = _from_file(BUNDLED, chosen, input_size or _stated_size(BUNDLED))
+        size = input_size or _stated_size(BUNDLED)
+        embedder = _from_file(BUNDLED, chosen, size, options)
     else:
         path = Path(chosen)
-        embedder = _from_file(path, path.name, input_size or _stated_size(path))
+        size = input_size or _stated_size(path)
+        embedder = _from_file(path, path.name, size, options)
     if verbose:
         print(embedder)
     return embedder
@@ -363,7 +417,7 @@ def _batches(images: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, slice]
         yield preprocess(images[rows]), rows
 
 
-def _untrained(input_size: int) -> Embedder:
+def _untrained(input_size: int, options: dict[str, str]) -> Embedder:
     """Fill the kernels as Keras does (Glorot, uniform), but from a seed of our own.
 
     Keras's seed is global: setting it would change the reader's random numbers too.
@@ -375,10 +429,12 @@ def _untrained(input_size: int) -> Embedder:
             height, width, channels, filters = weight.shape
             limit = np.sqrt(6 / (height * width * (channels + filters)))
             weight.assign(rng.uniform(-limit, limit, weight.shape).astype("float32"))
-    return Embedder(model, "untrained", input_size, "untrained-glorot-0")
+    return Embedder(model, "untrained", input_size, "untrained-glorot-0", **options)
 
 
-def _from_file(path: Path, name: str, input_size: int) -> Embedder:
+def _from_file(
+    path: Path, name: str, input_size: int, options: dict[str, str]
+) -> Embedder:
     digest = _checked_digest(path, name)
     model = build_resnet50(input_size)
     try:
@@ -388,7 +444,24 @@ def _from_file(path: Path, name: str, input_size: int) -> Embedder:
             f"{path.name}: expected Keras weights of ResNet50 without its head "
             f'(include_top=False, pooling="avg"). Keras said: {_first_line(error)}'
         ) from error
-    return Embedder(model, name, input_size, digest)
+    return Embedder(model, name, input_size, digest, **options)
+
+
+def _gallery_pictures(size: int) -> np.ndarray:
+    """Return pictures to observe a network on: views of every thing in the gallery."""
+    rows = pictures_of.read_metadata(GALLERY)
+    chosen = [row for row in rows if row["split"] == "gallery"][::3]
+    folder = GALLERY.parent
+    pictures, _, refused = pictures_of.load_pictures(
+        [folder / row["file"] for row in chosen], size
+    )
+    if refused:
+        raise WeightsError(
+            f"{refused[0].path}: expected a picture of the gallery, on which the "
+            f"network is observed ({refused[0].reason}). Bring it back with `git "
+            "checkout -- images`."
+        )
+    return pictures
 
 
 def _checked_digest(path: Path, name: str) -> str:

@@ -1,8 +1,13 @@
-"""Picture files to vectors, through the cache: read once, decoded once, kept."""
+"""Picture files to vectors, through the cache: read once, decoded once, kept.
+
+Threads read and decode while the network works: both let go of Python's lock."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +19,9 @@ from utils.embeddings import DIMENSION, Embedder, load_embedder
 from utils.errors import PictureError
 from utils.images import Refusal
 
-CHUNK = 32  # files whose pixels are embedded and cached together
+BATCH = 32  # pictures that are embedded and cached together
+THREADS = max(2, min(8, os.cpu_count() or 1))  # that read and decode
+AHEAD = 4 * BATCH  # files read ahead of the network: pixels of input size, 6 to 20 MB
 NO_DIRECTION = "the network sees nothing in it (its vector is zero or not finite)"
 
 
@@ -32,6 +39,16 @@ class EmbeddedFiles(NamedTuple):
     hashes: list[str]
 
 
+class _Read(NamedTuple):
+    """One file as a thread leaves it: pixels only if its vector is not known."""
+
+    position: int
+    key: str = ""
+    vector: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    reason: str = ""
+
+
 def embed_files(
     paths: Sequence[str | os.PathLike],
     embedder: Embedder | None = None,
@@ -42,8 +59,10 @@ def embed_files(
     """Turn picture files into unit vectors, computing each picture only once.
 
     A file is read once: the bytes that name the vector in the cache are the bytes
-    that were decoded.  One file's bytes and one chunk's pixels are in memory at a time,
-    beside the vectors.
+    that were decoded.  Memory does not grow with the number of files, beside the
+    vectors: a few files at full size (one a thread) and a few batches of small pixels.
+    Stop it when you like: what is embedded is in the cache, and the next call goes on
+    from there.
 
     Parameters
     ----------
@@ -67,56 +86,94 @@ def embed_files(
     if not paths:  # nothing to do needs no network
         return EmbeddedFiles(np.empty((0, DIMENSION), dtype=np.float32), [], [], [])
     embedder = embedder or load_embedder()
-    rows: list[np.ndarray] = []
-    positions: list[int] = []
-    refused: list[Refusal] = []
-    hashes: list[str] = []
-    starts = range(0, len(paths), CHUNK)
+    keys: dict[int, str] = {}  # position -> hash
+    known: dict[str, np.ndarray] = {}  # hash -> vector
+    reasons: dict[int, str] = {}  # position -> why it was refused
     # A cache of the caller's stays open for the caller.
     opened = VectorCache() if cache is None else nullcontext(cache)
     with opened as store, _progress_bar(len(paths), progress) as tick:
-        for start in starts:
-            chunk = paths[start : start + CHUNK]
-            found = _embed_chunk(chunk, embedder, store, refused)
-            for offset, (key, vector) in found.items():
-                positions.append(start + offset)
-                rows.append(vector)
-                hashes.append(key)
-            tick(len(chunk))
+        read = partial(_read, embedder=embedder, cache=store)
+        for batch in _batches(map_ahead(read, list(enumerate(paths)))):
+            reasons |= {file.position: file.reason for file in batch if file.reason}
+            keys |= {file.position: file.key for file in batch if file.key}
+            known |= _vectors_of(batch, known, embedder, store)
+            tick(len(batch))
+    blind = [i for i, key in keys.items() if not has_direction(known[key])]
+    reasons |= dict.fromkeys(blind, NO_DIRECTION)
+    positions = [i for i in keys if i not in reasons]
+    hashes = [keys[i] for i in positions]
+    rows = [known[key] for key in hashes]
     vectors = np.stack(rows) if rows else np.empty((0, DIMENSION), dtype=np.float32)
+    refused = [Refusal(Path(paths[i]), reasons[i]) for i in sorted(reasons)]
     return EmbeddedFiles(vectors, positions, refused, hashes)
 
 
-def _embed_chunk(
-    paths: Sequence[str | os.PathLike],
+def map_ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Yield function(item) in the items' order; threads work at the next ones."""
+    waiting: deque[Future] = deque()
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # also when the reader stops it: nothing that has not begun will begin
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(files: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """Yield files in groups: at most BATCH whose pixels must go through the network.
+
+    Known files wait for no network, but pass in groups, too: a group is what the
+    progress bar counts.
+    """
+    group: list[_Read] = []
+    new: set[str] = set()
+    for file in files:
+        group.append(file)
+        if file.pixels is not None:
+            new.add(file.key)
+        if len(new) == BATCH or len(group) == AHEAD:
+            yield group
+            group, new = [], set()
+    if group:
+        yield group
+
+
+def _read(
+    numbered: tuple[int, str | os.PathLike], *, embedder: Embedder, cache: VectorCache
+) -> _Read:
+    """Read a file once: its hash, and the vector if it is known, or else the pixels."""
+    position, path = numbered
+    try:
+        data = images.read_file(path)
+        key = images.content_hash(data)
+        if known := cache.get(embedder.pipeline, [key]):
+            return _Read(position, key, vector=known[key])
+        pixels = images.load_picture(data, embedder.input_size, name=str(path))
+        return _Read(position, key, pixels=pixels)
+    except PictureError as error:
+        return _Read(position, reason=error.reason)
+
+
+def _vectors_of(
+    batch: Sequence[_Read],
+    known: dict[str, np.ndarray],
     embedder: Embedder,
     cache: VectorCache,
-    refused: list[Refusal],
-) -> dict[int, tuple[str, np.ndarray]]:
-    """Return position in the chunk -> (hash, vector); add what failed to refused."""
-    keys: dict[int, str] = {}
-    known: dict[str, np.ndarray] = {}
-    new: dict[str, np.ndarray] = {}
-    for position, path in enumerate(paths):
-        try:
-            data = images.read_file(path)
-            key = images.content_hash(data)
-            if key not in known and key not in new:
-                known |= cache.get(embedder.pipeline, [key])
-            if key not in known and key not in new:
-                new[key] = images.load_picture(
-                    data, embedder.input_size, name=str(path)
-                )
-            keys[position] = key
-        except PictureError as error:
-            refused.append(Refusal(Path(path), error.reason))
-    if new:
-        vectors = embedder.embed(np.stack(list(new.values())))
-        cache.put(embedder.pipeline, list(new), vectors)
-        known |= dict(zip(new, vectors, strict=True))
-    blind = [i for i, key in keys.items() if not has_direction(known[key])]
-    refused += [Refusal(Path(paths[i]), NO_DIRECTION) for i in blind]
-    return {i: (key, known[key]) for i, key in keys.items() if i not in blind}
+) -> dict[str, np.ndarray]:
+    """Return hash -> vector of a batch's pictures; the network sees each only once."""
+    cached = {file.key: file.vector for file in batch if file.vector is not None}
+    pixels = {file.key: file.pixels for file in batch if file.pixels is not None}
+    new = pixels.keys() - known.keys() - cached.keys()
+    if not new:
+        return cached
+    keys = [key for key in pixels if key in new]  # in their order
+    vectors = embedder.embed(np.stack([pixels[key] for key in keys]))
+    cache.put(embedder.pipeline, keys, vectors)
+    return cached | dict(zip(keys, vectors, strict=True))
 
 
 def has_direction(vector: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ The one module that imports faiss.  It knows arrays and ids, no paths of picture
 
 import copy
 import hashlib
+import io
 import itertools
 import math
 import operator
@@ -16,6 +17,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+# Idle threads of OpenMP are to sleep: by default they spin for a while, which takes a
+# core from the network that embeds the next batch.  It counts if nothing has loaded
+# FAISS before.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import faiss
 import numpy as np
@@ -39,6 +45,37 @@ LAST_ID = 1 << 62  # room for as many more as anybody can add
 LARGEST = 1e15  # squares and sums of larger numbers leave float32's range
 SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
 _limit_lock = threading.Lock()  # the byte limit below belongs to the whole process
+
+
+def set_threads(n: int) -> int:
+    """Set with how many threads FAISS trains, adds and searches, in this process.
+
+    FAISS shares the queries of one call among its threads, so a second thread helps a
+    batch and hardly a single query.  With one thread, training and HNSW graphs come
+    out the same every time.
+
+    Parameters
+    ----------
+    n : int
+        From 1; more than the machine has cores only makes them wait for each other.
+
+    Returns
+    -------
+    before : int
+        The number until now, to go back to.
+
+    Raises
+    ------
+    ValueError
+        If n is no whole number, or below 1: FAISS takes 0 without a word.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(
+            f"expected a whole number of threads, from 1. Received: {n!r}."
+        )
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(int(n))
+    return before
 
 
 def build_index(
@@ -227,7 +264,9 @@ def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def load_index(path: str | os.PathLike, *, sha256: str | None = None) -> faiss.Index:
+def load_index(
+    path: str | os.PathLike, *, sha256: str | None = None, mmap: bool = False
+) -> faiss.Index:
     """Read an index file.
 
     Parameters
@@ -235,6 +274,11 @@ def load_index(path: str | os.PathLike, *, sha256: str | None = None) -> faiss.I
     path : path
     sha256 : str, optional
         What `save_index` returned.  FAISS itself accepts most damaged files.
+    mmap : bool
+        Leave the vectors in the file: the system reads what a search touches, and
+        processes that map the same file share that memory.  Such an index can be
+        searched only (FAISS ends the process if one adds to it), and the file must
+        never be written again in place; `save_index` replaces it, which is safe.
 
     Returns
     -------
@@ -247,18 +291,24 @@ def load_index(path: str | os.PathLike, *, sha256: str | None = None) -> faiss.I
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = None if mmap else path.read_bytes()
+        with io.BytesIO(content) if content is not None else open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise IndexFileError(
             f"{path}: cannot be read ({error.strerror}). Build the index again and "
             "save it."
         ) from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+    if found != sha256:
         raise IndexFileError(
             f"{path}: the file is damaged or belongs to another save (its sha256 "
             "differs from the one recorded). Build the index again and save it."
         )
-    return parse_index(content, str(path))
+    if content is not None:
+        return parse_index(content, str(path))
+    name, flag = os.fsdecode(path), faiss.IO_FLAG_MMAP_IFC
+    return _read_bounded(lambda: faiss.read_index(name, flag), size, str(path))
 
 
 def parse_index(content: bytes, name: str) -> faiss.Index:
@@ -279,20 +329,26 @@ def parse_index(content: bytes, name: str) -> faiss.Index:
     IndexFileError
         If FAISS cannot read it.
     """
+    data = np.frombuffer(content, dtype=np.uint8)
+    return _read_bounded(lambda: faiss.deserialize_index(data), len(content), name)
+
+
+def _read_bounded(read: Callable[[], faiss.Index], size: int, name: str) -> faiss.Index:
+    """Let FAISS read a file of `size` bytes, in memory bounded by that."""
     with _limit_lock:
         # A small file can claim gigabytes.  IVF-PQ makes tables that its file does not
         # hold, so a vector may be larger than the file, but only by a factor; and
         # nothing (such as an IVF's cells) may be there more often than it has bytes.
         before = faiss.get_deserialization_vector_byte_limit()
         loops = faiss.get_deserialization_loop_limit()
-        limit = max(SMALLEST_LIMIT, TABLES_A_FILE * len(content))
+        limit = max(SMALLEST_LIMIT, TABLES_A_FILE * size)
         faiss.set_deserialization_vector_byte_limit(limit)
-        faiss.set_deserialization_loop_limit(max(1, len(content)))  # 0 is no limit
+        faiss.set_deserialization_loop_limit(max(1, size))  # 0 is no limit
         try:
-            return faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
+            return read()
         except Exception as error:
             raise IndexFileError(
-                f"{name}: expected a FAISS index, received {len(content)} "
+                f"{name}: expected a FAISS index, received {size} "
                 "bytes that FAISS cannot read. Build the index again and save it."
             ) from error
         finally:
@@ -321,6 +377,7 @@ class _State(NamedTuple):
     ids: np.ndarray  # of the living vectors, ascending
     dead: np.ndarray  # still in the index, but never found
     next_id: int
+    mapped: bool = False  # its vectors are in a file: for searching only
 
 
 class VectorIndex:
@@ -501,7 +558,7 @@ class VectorIndex:
         with self._lock:
             old = self._state
             gone = _known_ids(ids, old.ids)
-            index, dead = _copy_index(old.index), old.dead
+            index, dead = _copy_index(old), old.dead
             if isinstance(_chain(index)[-1], faiss.IndexHNSW):
                 dead = np.union1d(dead, gone)
             elif len(gone):
@@ -513,7 +570,9 @@ class VectorIndex:
             self._swap(_State(index, kept, dead, old.next_id + len(new)))
         return new
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, *, among: Iterable[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k nearest vectors of each query.
 
         Where FAISS finds fewer (an IVF whose probed cells hold too few, an HNSW graph
@@ -525,6 +584,8 @@ class VectorIndex:
         queries : float32 array of shape (q, d)
         k : int
             More than the index holds is cut to that.
+        among : iterable of int, optional
+            The only ids that may be found; n is their number then.
 
         Returns
         -------
@@ -537,18 +598,21 @@ class VectorIndex:
         ValueError
             If k is no whole number from 1, or the queries are no vectors of this
             dimension, or NaN, infinite or (for the inner product) zero.
+        KeyError
+            If an id of `among` is not in the index.
         """
         queries, k = self._check(queries, "queries"), check_k(k)
         state = self._state
-        k = min(k, len(state.ids))
+        wanted = None if among is None else _known_ids(among, state.ids)
+        k = min(k, len(state.ids if wanted is None else wanted))
         if k == 0 or len(queries) == 0:
             shape = (len(queries), k)
             return np.empty(shape, np.float32), np.empty(shape, np.int64)
-        similarities, ids = self._search(state, queries, k, thorough=False)
+        similarities, ids = self._search(state, queries, k, wanted)
         for way in (self._search_all, self._search_exactly):
             short = (ids < 0).any(axis=1)
             if short.any():
-                similarities[short], ids[short] = way(state, queries[short], k)
+                similarities[short], ids[short] = way(state, queries[short], k, wanted)
         return similarities, ids
 
     def reconstruct(self, ids: Iterable[int]) -> np.ndarray:
@@ -653,10 +717,10 @@ class VectorIndex:
         with self._lock:
             state = self._state
             if len(state.dead):
-                index = _copy_index(state.index)
+                index = _copy_index(state)
                 index.reset()
                 index.add_with_ids(self._reconstruct(state, state.ids), state.ids)
-                self._swap(state._replace(index=index, dead=state.dead[:0]))
+                self._swap(_State(index, state.ids, state.dead[:0], state.next_id))
             return len(state.dead)
 
     # --- Saving ------------------------------------------------------------------
@@ -690,13 +754,16 @@ class VectorIndex:
         return facts, write
 
     @classmethod
-    def restore(cls, content: bytes, facts: dict[str, Any], name: str) -> "VectorIndex":
+    def restore(
+        cls, content: bytes | faiss.Index, facts: dict[str, Any], name: str
+    ) -> "VectorIndex":
         """Make the index again from what `snapshot` gave.
 
         Parameters
         ----------
-        content : bytes
-            What the function wrote.
+        content : bytes or faiss.Index
+            What the function wrote, or `load_index` of it with ``mmap=True``: then the
+            first change reads the vectors into memory.
         facts : dict
         name : str
             The file's, for errors.
@@ -706,7 +773,8 @@ class VectorIndex:
         IndexFileError
             If the content is no such index, or not the one that the facts describe.
         """
-        index = parse_index(content, name)
+        mapped = isinstance(content, faiss.Index)
+        index = content if mapped else parse_index(content, name)
         _check_facts(facts, name)
         self = cls.__new__(cls)
         self._lock = threading.RLock()
@@ -715,7 +783,7 @@ class VectorIndex:
         self.points_per_cell = facts["points_per_cell"]
         self._trained_on, self._nprobe = facts["trained_on"], max(1, facts["nprobe"])
         self._imbalance_at_training = facts["imbalance_at_training"]
-        self._state = _restored_state(index, facts, name)
+        self._state = _restored_state(index, facts, name)._replace(mapped=mapped)
         self._is_trained_kind = _is_trained_kind(index)
         return self
 
@@ -771,35 +839,43 @@ class VectorIndex:
         self._state = state
 
     def _search(
-        self, state: _State, queries: np.ndarray, k: int, *, thorough: bool
+        self,
+        state: _State,
+        queries: np.ndarray,
+        k: int,
+        wanted: np.ndarray | None,
+        *,
+        thorough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Search with FAISS, which fills up with id −1 where it finds too few."""
-        params = None
+        params, selector = None, _selector(wanted, state.dead)
+        # `sel=None` would be another type to SWIG than no `sel` at all
+        masked = {} if selector is None else {"sel": selector}
         ivf, inner = _ivf(state.index), _chain(state.index)[-1]
         if ivf is not None:
             nprobe = ivf.nlist if thorough else min(self._nprobe, ivf.nlist)
-            params = faiss.SearchParametersIVF(nprobe=nprobe)
+            params = faiss.SearchParametersIVF(nprobe=nprobe, **masked)
         elif isinstance(inner, faiss.IndexHNSW):
             effort = inner.ntotal if thorough else max(inner.hnsw.efSearch, k)
             effort = min(effort, inner.ntotal)
-            # `sel=None` would be another type to SWIG than no `sel` at all
-            dead = faiss.IDSelectorBatch(state.dead)
-            masked = {"sel": faiss.IDSelectorNot(dead)} if len(state.dead) else {}
             params = faiss.SearchParametersHNSW(efSearch=effort, **masked)
+        elif masked:
+            params = faiss.SearchParameters(**masked)
         return state.index.search(queries, k, params=params)
 
     def _search_all(
-        self, state: _State, queries: np.ndarray, k: int
+        self, state: _State, queries: np.ndarray, k: int, wanted: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        return self._search(state, queries, k, thorough=True)
+        return self._search(state, queries, k, wanted, thorough=True)
 
     def _search_exactly(
-        self, state: _State, queries: np.ndarray, k: int
+        self, state: _State, queries: np.ndarray, k: int, wanted: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        vectors = self._reconstruct(state, state.ids)
+        ids = state.ids if wanted is None else wanted
+        vectors = self._reconstruct(state, ids)
         metric = METRICS[self.metric]
         similarities, rows = faiss.knn(queries, vectors, k, metric=metric)
-        return similarities, state.ids[rows]
+        return similarities, ids[rows]
 
     def _reconstruct(self, state: _State, ids: np.ndarray) -> np.ndarray:
         if len(ids) == 0:
@@ -871,6 +947,13 @@ def _ivf(index: faiss.Index) -> Any:
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
+def _selector(wanted: np.ndarray | None, dead: np.ndarray) -> Any:
+    """Return what tells FAISS which ids may be found, or None if all may."""
+    if wanted is not None:  # the living ones among them
+        return faiss.IDSelectorBatch(wanted)
+    return faiss.IDSelectorNot(faiss.IDSelectorBatch(dead)) if len(dead) else None
+
+
 def _check_family(index: faiss.Index, factory: str) -> None:
     *outer, inner = _chain(index)
     good = isinstance(inner, faiss.IndexFlatCodes | faiss.IndexIVF | faiss.IndexHNSW)
@@ -921,11 +1004,14 @@ def _imbalance(index: faiss.Index) -> float:
     return 1.0 if ivf is None or ivf.ntotal == 0 else ivf.invlists.imbalance_factor()
 
 
-def _copy_index(index: faiss.Index) -> faiss.Index:
-    try:
-        return faiss.clone_index(index)
-    except RuntimeError:  # "clone not supported for this type"
-        return faiss.deserialize_index(faiss.serialize_index(index))
+def _copy_index(state: _State) -> faiss.Index:
+    """Return a copy that may be changed."""
+    if not state.mapped:  # a clone of a mapped index would still be one
+        try:
+            return faiss.clone_index(state.index)
+        except RuntimeError:  # "clone not supported for this type"
+            pass
+    return faiss.deserialize_index(faiss.serialize_index(state.index))
 
 
 def _as_ids(ids: Iterable[int]) -> np.ndarray:

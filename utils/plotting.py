@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 PALETTE = (BLUE, "#E69F00", GREEN, "#CC79A7", RED, "#56B4E9")
 MARKERS = "osD^vP"
+HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
 
 
 def show_pictures(
@@ -149,7 +150,33 @@ def show_bars(
     ax.set(ylabel=ylabel, title=title)
     ax.margins(y=0.12)
     if len(names) > 1:
-        ax.legend(fontsize=8)
+        # Beside the axes: bars may fill them.
+        ax.figure.legend(fontsize=8, loc="outside right upper")
+
+
+def show_stacks(stacks: Mapping[str, Mapping[str, float]], *, xlabel: str) -> None:
+    """Draw one bar a key, of parts that add up, with the sum at its end.
+
+    Parameters
+    ----------
+    stacks : mapping from a bar's name to a mapping from a part's name to its length
+        Every bar has the same parts.
+    xlabel : str
+        What the lengths are, with their unit.
+    """
+    places, ends = range(len(stacks)), np.zeros(len(stacks))
+    _, ax = plt.subplots(figsize=(7, 0.9 + 0.6 * len(stacks)), layout="constrained")
+    for k, name in enumerate(next(iter(stacks.values()))):
+        lengths = [parts[name] for parts in stacks.values()]
+        style = {"color": PALETTE[k], "hatch": HATCHES[k], "edgecolor": "white"}
+        bars = ax.barh(places, lengths, 0.6, ends, label=name, **style)
+        ends = ends + lengths
+    ax.bar_label(bars, [f"{end:.1f}" for end in ends], fontsize=8, padding=3)
+    ax.set_yticks(places, list(stacks))
+    ax.invert_yaxis()  # the first bar on top
+    ax.set(xlabel=xlabel)
+    ax.margins(x=0.1)
+    ax.legend(fontsize=8)
 
 
 def show_histograms(
@@ -174,7 +201,7 @@ def show_histograms(
         label = f"{name} (n = {len(sample):,})"
         ax.hist(sample, edges, density=True, alpha=0.6, label=label, color=color)
     ax.set(xlabel=xlabel, ylabel="density")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper right")  # to look for the best takes seconds
 
 
 def show_directions(vectors: Mapping[str, Sequence[float]]) -> None:

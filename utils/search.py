@@ -10,6 +10,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from utils.extraction import (
     has_direction,
 )
 from utils.images import Collection, Refusal
-from utils.indexes import VectorIndex, check_k
+from utils.indexes import VectorIndex, check_k, load_index
 
 INDEX_FILE, ITEMS_FILE = "index.faiss", "items.json"
 
@@ -236,6 +237,9 @@ class ImageSearch:
     def embed(self, query: Any) -> np.ndarray:
         """Turn a query into a unit vector, the same way as the collection.
 
+        The vector of a file (or of bytes) comes from the vector cache if it is known
+        there, which needs no network, and is kept there if it is not.
+
         Parameters
         ----------
         query : path, bytes, PIL image or array of shape (height, width, 3)
@@ -250,11 +254,26 @@ class ImageSearch:
             If the query is no picture that can be read, or one without anything in
             it that the network sees.
         """
-        pixels = images.load_picture(query, self.embedder.input_size)
+        name = images.name_of(query)
+        if isinstance(query, str | Path):
+            query = images.read_file(query)
+        if not isinstance(query, bytes):
+            return self._look_at(query, name)
+        key = images.content_hash(query)
+        with VectorCache() as cache:
+            vector = cache.get(self.pipeline, [key]).get(key)
+            if vector is None or not has_direction(vector):
+                vector = self._look_at(query, name)
+                cache.put(self.pipeline, [key], vector[None])
+        return vector
+
+    def _look_at(self, query: Any, name: str) -> np.ndarray:
+        """Return a query's vector from the network itself."""
+        pixels = images.load_picture(query, self.embedder.input_size, name=name)
         with self._embedding:  # Keras builds its graph at the first call
             vector = self.embedder.embed(pixels[None])[0]
         if not has_direction(vector):
-            raise PictureError(images.name_of(query), NO_DIRECTION)
+            raise PictureError(name, NO_DIRECTION)
         return vector
 
     def search(
@@ -550,6 +569,7 @@ class ImageSearch:
         *,
         embedder: Embedder | None = None,
         root: str | os.PathLike | None = None,
+        mmap: bool = False,
     ) -> "ImageSearch":
         """Read what `save` wrote; neither the pictures nor a network are needed.
 
@@ -562,6 +582,10 @@ class ImageSearch:
             Where the collection's folder is now, if it has moved.  Pictures outside it
             are left out then: pass it for a bundle that somebody else made, too, which
             otherwise says itself where its pictures are.
+        mmap : bool
+            Leave the vectors in the file, for a collection that is large beside the
+            memory or is searched by several processes: the system reads what a search
+            touches.  The first change reads them into memory.  Save as usual.
 
         Returns
         -------
@@ -576,7 +600,8 @@ class ImageSearch:
             out of the root, or the embedder is another than the one that made the
             vectors.
         """
-        bundle = bundles.read_bundle(folder)
+        openers = {INDEX_FILE: partial(load_index, mmap=True)} if mmap else {}
+        bundle = bundles.read_bundle(folder, openers=openers)
         _check_parts(bundle)
         pipeline = bundle.facts["pipeline"]
         if embedder is not None and embedder.pipeline != pipeline:
