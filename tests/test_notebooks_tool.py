@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tools import notebooks
 
 ROOT = Path(__file__).parents[1]
-QUESTION = "## On your own\n\nWhich number is largest?"
+QUESTION = "### Exercise 1, warm-up: find the largest"
 EXERCISE = "numbers = [3, 1, 2]\n# solution\nlargest = max(numbers)\nanswer = largest"
 CHECK = 'print("Not answered yet" if answer is ... else answer == 3)'
 
@@ -54,6 +54,7 @@ def folder(tmp_path):
         folder / "01_count_solutions.ipynb",
         text("# 1. Count: solutions"),
         text("## Setup"),
+        text("## On your own\n\nThese are solved."),
         text(QUESTION),
         code(EXERCISE),
         text("`max` looks at every number.", "solution"),
@@ -71,11 +72,52 @@ def folder(tmp_path):
 def test_sync_puts_the_blanked_exercises_before_the_summary(folder):
     notebooks.sync(folder)
     lesson = sources(folder / "01_count.ipynb")
-    assert lesson[-5:-1] == [
+    assert lesson[-6:-1] == [
+        notebooks.OPENING,
         QUESTION,
         "numbers = [3, 1, 2]\nanswer = ...",
-        CHECK,
+        f"{notebooks.FOLDED}\n{CHECK}",
         "## Summary",
+    ]
+
+
+def folded(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [c.source for c in cells if c.metadata.get("jupyter")]
+
+
+def test_only_the_checks_are_folded_and_only_in_the_lesson(folder):
+    notebooks.sync(folder)
+    lesson, solutions = sorted(folder.glob("01_*.ipynb"))
+    assert folded(lesson) == [f"{notebooks.FOLDED}\n{CHECK}"]
+    assert folded(solutions) == []
+
+
+def test_a_check_that_was_unfolded_is_folded_again_and_keeps_its_output(folder):
+    notebooks.sync(folder)
+    path = folder / "01_count.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    check = notebook.cells[-3]
+    check.execution_count = 4
+    assert check.metadata["slideshow"] == {"slide_type": "skip"}
+    expected = nbformat.from_dict(check)
+    del check.metadata["jupyter"]
+    nbformat.write(notebook, path)
+    assert notebooks.main(["check", "--folder", str(folder)]) == 1
+    assert notebooks.sync(folder) == [path]
+    assert nbformat.read(path, as_version=4).cells[-3] == expected
+
+
+def test_the_first_code_below_an_answer_is_its_check(folder):
+    path = folder / "01_count_solutions.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1:] = [text("Now check."), notebook.cells[-1], code("numbers")]
+    nbformat.write(notebook, path)
+    notebooks.sync(folder)
+    assert sources(folder / "01_count.ipynb", "exercise")[-3:] == [
+        "Now check.",
+        f"{notebooks.FOLDED}\n{CHECK}",
+        "numbers",
     ]
 
 
@@ -191,6 +233,7 @@ def test_run_stores_outputs_and_nothing_of_the_machine(folder):
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["author"] = {"editor": "1.2"}
     notebook.cells[4].metadata["trusted"] = True
+    notebook.cells[4].metadata["jupyter"] = {"source_hidden": True}
     notebook.cells.insert(5, code("import numpy\n1 / 0", "raises-exception"))
     nbformat.write(notebook, path)
     assert notebooks.main(["run", "01", "--folder", str(folder)]) == 0
@@ -202,6 +245,8 @@ def test_run_stores_outputs_and_nothing_of_the_machine(folder):
     assert traceback.strip() == "ZeroDivisionError: division by zero"
     assert cells[5].outputs[0].text == "Not answered yet\n"
     assert cells[2].metadata == {}
+    slideshow = {"slideshow": {"slide_type": "skip"}}
+    assert cells[5].metadata == {"tags": ["exercise"]} | slideshow | notebooks.HIDDEN
     assert notebook.metadata == notebooks.METADATA
     solved = nbformat.read(folder / "01_count_solutions.ipynb", as_version=4)
     assert solved.cells[-2].outputs[0].text == "True\n"

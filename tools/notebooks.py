@@ -16,10 +16,12 @@ writes them again, so that they cannot drift.
     The line that links the neighbours, below the title and at the end.
 ``exercise``
     The lesson's section ``## On your own``, placed before ``## Summary``. It is
-    the section of that name in the solutions notebook, with the answers blanked.
+    the section of that name in the solutions notebook, with the answers blanked and
+    the checks folded, below an opening that all lessons share (`OPENING`).
 
 In the solutions notebook an exercise is a cell of text, a code cell, and a cell
 that checks the variable ``answer`` (and prints *Not answered yet* for ``...``).
+In the lesson JupyterLab shows only the first line of the check, which is `FOLDED`.
 The code cell marks where its answer begins; the rest of it is blanked::
 
     first = ids[0]                                      first = ids[0]
@@ -47,7 +49,12 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.slides import stamp  # noqa: E402
+
+FOLDER = ROOT / "notebooks"
 CONTENTS = "[contents](../README.md#the-notebooks)"
 GENERATED = {"setup", "navigation", "exercise"}
 CELL_TIMEOUT = 600  # seconds
@@ -72,6 +79,20 @@ sys.path.insert(0, str(ROOT))  # so that `import utils` finds ours
 
 %xmode Minimal
 %config InlineBackend.figure_formats = ["jpeg"]"""
+
+OPENING = """\
+## On your own
+
+Put your answer in place of `...` and run the cell with Shift-Enter. That selects the \
+check below it, which is folded so that it gives nothing away. Shift-Enter again runs \
+it: it says whether the answer is right and, if not, what is wrong. Change the answer \
+and run both again, as often as you like.
+
+A *warm-up* repeats something from this page with one change, *practice* puts two \
+things together, and a *challenge* needs an idea of your own."""
+
+FOLDED = "# The check of your answer: Shift-Enter runs it."
+HIDDEN = {"jupyter": {"source_hidden": True}}  # JupyterLab shows the first line only
 
 
 # ------------------------------------------------------------ generated cells
@@ -123,15 +144,22 @@ def blank(source: str) -> str:
 def make_exercises(solutions: Path) -> list[NotebookNode]:
     """The section *On your own* of a lesson, from its solutions notebook."""
     cells = nbformat.read(solutions, as_version=4).cells
-    exercises = []
+    exercises = [new_markdown_cell(OPENING, metadata={"tags": ["exercise"]})]
+    asked = False  # whether the last cell of code asks for an answer
     try:
-        for cell in cells[find_heading(cells, "## On your own") :]:
+        for cell in cells[find_heading(cells, "## On your own") + 1 :]:
             if tags(cell) & (GENERATED | {"solution"}):
                 continue
-            new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
-            source = blank(cell.source) if cell.cell_type == "code" else cell.source
-            kept = ["exercise", *sorted(tags(cell))]
-            exercises.append(new(source, metadata={"tags": kept}))
+            metadata = {"tags": ["exercise", *sorted(tags(cell))]}
+            if cell.cell_type == "markdown":
+                new = new_markdown_cell(cell.source, metadata=metadata)
+            elif asked:
+                check = f"{FOLDED}\n{cell.source}"
+                new, asked = new_code_cell(check, metadata=metadata | HIDDEN), False
+            else:
+                new = new_code_cell(blank(cell.source), metadata=metadata)
+                asked = new.source != cell.source
+            exercises.append(new)
     except ValueError as error:
         raise ValueError(f"{solutions.name}: {error}") from error
     return exercises
@@ -177,7 +205,7 @@ def compose(
 def keep_unchanged(
     old: list[NotebookNode], new: list[NotebookNode]
 ) -> list[NotebookNode]:
-    """New cells, but the old ones (ids, counts, outputs) where nothing changed."""
+    """New cells, with the ids, counts and outputs of old ones that say the same."""
 
     def say(cells: list[NotebookNode]) -> list[tuple]:
         return [(c.cell_type, tuple(sorted(tags(c))), c.source) for c in cells]
@@ -185,7 +213,11 @@ def keep_unchanged(
     matcher = SequenceMatcher(None, say(old), say(new), autojunk=False)
     kept = list(new)
     for start, target, size in matcher.get_matching_blocks():
-        kept[target : target + size] = old[start : start + size]
+        for step in range(size):
+            known, wanted = old[start + step], new[target + step]
+            metadata = {k: v for k, v in known.metadata.items() if k not in HIDDEN}
+            same = known | {"metadata": metadata | wanted.metadata}
+            kept[target + step] = nbformat.from_dict(same)
     return kept
 
 
@@ -210,6 +242,7 @@ def update(path: Path, line: str, exercises: list[NotebookNode]) -> NotebookNode
         new = keep_unchanged(notebook.cells, compose(notebook.cells, line, exercises))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
+    stamp(new)
     if new == notebook.cells:
         return None
     notebook.cells = new
@@ -252,12 +285,14 @@ def tidy(notebook: NotebookNode) -> None:
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         kept = {"tags": sorted(tags(cell))} if tags(cell) else {}
-        cell.metadata = nbformat.from_dict(kept)
+        folded = "exercise" in tags(cell) and "jupyter" in cell.metadata
+        cell.metadata = nbformat.from_dict(kept | HIDDEN if folded else kept)
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # colour codes help nobody in a file
                 output.traceback = [
                     re.sub(r"\x1b\[[0-9;]*m", "", line) for line in output.traceback
                 ]
+    stamp(notebook.cells)  # the outputs' height decides, too
 
 
 def run(path: Path) -> float:

@@ -1,0 +1,735 @@
+"""Can a workshop start on this machine? Run ``python -m utils.check`` to be told.
+
+One line a fact, *ok*, *attention* or *wrong*, and below it what to do. The exit
+status is 0 unless something is wrong. With ``--deep`` the packages that take long to
+import are tried as well, and TensorFlow turns a picture into a vector.
+
+It has to work where nothing else does: only the standard library is imported here,
+the other packages in a process of their own, which may crash.
+"""
+
+# The type hints of this file must not stop an old Python before it is told its age.
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module, metadata
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.errors import printable
+
+ROOT = Path(__file__).resolve().parents[1]
+OK, ATTENTION, WRONG = "ok", "attention", "wrong"
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+GIB = 1024**3
+MEMORY_NEEDED, MEMORY_WANTED = 1.5, 3.0  # GiB free, for one notebook with TensorFlow
+DISK_NEEDED, DISK_WANTED = 0.3, 1.0  # GiB free, for output/
+SLOW = {"tensorflow", "openvino", "nncf"}  # to import: left to --deep
+PATIENCE = 180  # seconds for the other process; a first import from a slow disk
+
+LFS = b"version https://git-lfs"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+
+INSTALL = "In this environment: python -m pip install -r requirements.txt"
+RESTORE = "Bring it back: git checkout -- {0}, or unpack the download again."
+FETCH_LFS = "Fetch what the pointers stand for: git lfs pull"
+MENDS = {
+    "missing": RESTORE,
+    "a Git LFS pointer": FETCH_LFS,
+    "truncated": "A download or a copy stopped early: is the disk full? " + RESTORE,
+    "changed": "Its bytes are not the published ones. " + RESTORE,
+    "unreadable": "Check its permissions.",
+}
+OMP_ERROR = (
+    "Two copies of the OpenMP library in one process (OMP: Error #15) stop it on "
+    "macOS. Usually conda and pip were mixed: make a fresh virtual environment and "
+    "install with pip alone. KMP_DUPLICATE_LIB_OK=TRUE lets the program go on, at its "
+    "own risk: crashes and wrong results are possible."
+)
+CRASH = (
+    "Install everything afresh in a new virtual environment. An illegal instruction "
+    "means a processor older than the package expects."
+)
+
+
+class Finding(NamedTuple):
+    """One fact, what to think of it, and what to do about it.
+
+    Attributes
+    ----------
+    verdict : str
+        ``"ok"``, ``"attention"`` (a workshop can start) or ``"wrong"`` (it can't).
+    fact : str
+        What was found.
+    advice : str
+        What to do; empty if all is well.
+    """
+
+    verdict: str
+    fact: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return printable(f"{self.verdict:<11}{self.fact}")
+
+
+# ---------------------------------------------------------- Python and packages
+
+
+def check_python(
+    version: tuple[int, ...] = sys.version_info[:3],
+    bits: int = struct.calcsize("P") * 8,
+) -> Finding:
+    """Is this Python one that the packages are made for?
+
+    Parameters
+    ----------
+    version : tuple of int
+    bits : int
+        Width of an address; TensorFlow is made for 64.
+    """
+    where = f"{platform.system()} {platform.machine()}"
+    fact = f"Python {'.'.join(map(str, version))}, {bits} bits, {where}"
+    if not OLDEST <= tuple(version[:2]) <= NEWEST or bits != 64:
+        low, high = ("{}.{}".format(*limit) for limit in (OLDEST, NEWEST))
+        return Finding(
+            WRONG,
+            fact,
+            f"Expected Python {low} to {high} with 64 bits. Make the virtual "
+            "environment anew with one of those.",
+        )
+    return Finding(OK, fact)
+
+
+def requirement_lines(path: Path) -> list[str]:
+    """Requirements of a file and of those it includes by ``-r``, comments left out.
+
+    Examples
+    --------
+    >>> requirement_lines(ROOT / "requirements.txt")[:2]
+    ['jupyterlab>=4.2', 'ipykernel>=6.29']
+    """
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        line = re.sub(r"(^|\s)#.*", "", line).strip()
+        if line.startswith("-r"):
+            found += requirement_lines(path.parent / line[2:].strip())
+        elif line:
+            found.append(line)
+    return found
+
+
+def installed_version(name: str) -> str | None:
+    """Version of an installed package, or None; the package is not imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_packages(
+    path: Path, installed: Callable[[str], str | None] = installed_version
+) -> list[Finding]:
+    """Is each package of a requirements file here, in the range asked for?
+
+    Parameters
+    ----------
+    path : Path
+        The requirements file.
+    installed : callable
+        From a package's name to its version, None where there is none.
+    """
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        Requirement = None  # noqa: N806  (a class, or none)
+    findings = []
+    if Requirement is None:
+        findings.append(Finding(WRONG, "packaging: missing", INSTALL))
+    for line in requirement_lines(path):
+        name = re.match(r"[\w.-]*", line).group()
+        asked, version = line[len(name) :].strip(), installed(name)
+        if version is None:
+            finding = Finding(WRONG, f"{name}: missing, asked for {asked}", INSTALL)
+        elif Requirement is None:
+            finding = Finding(OK, f"{name} {version}, not compared with {asked}")
+        elif not Requirement(line).specifier.contains(version, prereleases=True):
+            finding = Finding(WRONG, f"{name} {version}, asked for {asked}", INSTALL)
+        else:
+            finding = Finding(OK, f"{name} {version} ({asked})")
+        findings.append(finding)
+    return findings
+
+
+# ----------------------------------------------------------- memory, cores, disk
+
+
+def _amount(n_bytes: float) -> str:
+    return f"{n_bytes / GIB:.1f} GiB"
+
+
+def check_memory(free: int | None, total: int | None) -> Finding:
+    """Is there memory for one notebook?
+
+    Parameters
+    ----------
+    free, total : int or None
+        Bytes; None where they could not be measured.
+    """
+    if free is None or total is None:
+        return Finding(ATTENTION, "memory: not measured (psutil is missing)", INSTALL)
+    fact = f"memory: {_amount(free)} free of {_amount(total)}"
+    advice = (
+        f"One notebook with TensorFlow wants {MEMORY_WANTED:.0f} GiB free; with less "
+        "its kernel may die. Close other programs and other notebooks' kernels."
+    )
+    if free >= MEMORY_WANTED * GIB:
+        return Finding(OK, fact)
+    return Finding(ATTENTION if free >= MEMORY_NEEDED * GIB else WRONG, fact, advice)
+
+
+def measure_memory() -> tuple[int | None, int | None]:
+    """Bytes free and in all, of the machine or of the container it runs in."""
+    try:
+        memory = import_module("psutil").virtual_memory()
+    except Exception:  # missing or broken: we can't know
+        return None, None
+    free, total = memory.available, memory.total
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())  # "max": not a number
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free, total
+    return min(free, limit - used), min(total, limit)
+
+
+def count_cores() -> int:
+    """Processor cores that this process may use; in a container, its share."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))  # "max": not a number
+    except (OSError, ValueError):
+        return cores
+
+
+def check_threads(cores: int, threads: Mapping[str, int]) -> Finding:
+    """Do the libraries use as many threads as there are cores?
+
+    Parameters
+    ----------
+    cores : int
+    threads : mapping of str to int
+        Threads that each library will use.
+    """
+    used = ", ".join(f"{name} {n}" for name, n in sorted(threads.items()))
+    fact = f"cores: {cores}; threads: {used or 'not known'}"
+    if any(n > cores for n in threads.values()):
+        return Finding(
+            ATTENTION,
+            fact,
+            "More threads than cores slow each other down. Before starting Jupyter, "
+            f"set OMP_NUM_THREADS={cores}.",
+        )
+    return Finding(OK, fact)
+
+
+def check_disk(free: int) -> Finding:
+    """Is there room for what the notebooks write?
+
+    Parameters
+    ----------
+    free : int
+        Bytes free on the disk that holds the repository.
+    """
+    fact = f"disk: {_amount(free)} free"
+    advice = f"The notebooks write to output/: make {DISK_WANTED:.0f} GiB free."
+    if free >= DISK_WANTED * GIB:
+        return Finding(OK, fact)
+    return Finding(ATTENTION if free >= DISK_NEEDED * GIB else WRONG, fact, advice)
+
+
+def check_writable(folder: Path, name: str) -> Finding:
+    """Can a file be written to a folder, which is made if need be?
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the folder is for.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"written")
+    except OSError as error:
+        return Finding(
+            WRONG,
+            f"{name}: can't be written ({error.strerror or error})",
+            f"Make {folder} writable, or copy the repository to a folder of yours.",
+        )
+    return Finding(OK, f"{name}: can be written")
+
+
+# ---------------------------------------------------------- weights and pictures
+
+
+def _is_truncated(content: bytes) -> bool:
+    """True if a JPEG lacks its end, or an HDF5 file is shorter than it says."""
+    if content.startswith(HDF5) and len(content) >= 48:
+        at = 40 if content[8] < 2 else 28  # where superblocks keep the file's end
+        return len(content) < int.from_bytes(content[at : at + 8], "little")
+    if content.startswith(JPEG):
+        return not content.endswith(END_OF_JPEG)
+    return len(content) < 48
+
+
+def judge_file(path: Path, sha256: str) -> str:
+    """What is the matter with a published file? Empty if it is as it should be.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        Of the published file, in hexadecimal.
+
+    Returns
+    -------
+    state : str
+        ``""`` or one of the keys of `MENDS`.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    except OSError:
+        return "unreadable"
+    if hashlib.sha256(content).hexdigest() == sha256:
+        return ""
+    if content.startswith(LFS):
+        return "a Git LFS pointer"
+    return "truncated" if _is_truncated(content) else "changed"
+
+
+def check_weights(models: Path) -> Finding:
+    """Are the bundled weights the published ones?
+
+    Parameters
+    ----------
+    models : Path
+        The folder that holds the weights and the JSON file with their sum.
+    """
+    weights, card = models / "resnet50_notop.weights.h5", models / "resnet50_notop.json"
+    try:
+        sha256 = str(json.loads(card.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Finding(
+            WRONG,
+            f"weights: {card.name}, which holds their sum, is missing or damaged",
+            RESTORE.format("models"),
+        )
+    state = judge_file(weights, sha256)
+    if state:
+        mend = MENDS[state].format("models")
+        return Finding(WRONG, f"weights: {weights.name} is {state}", mend)
+    return Finding(OK, f"weights: {weights.name} is as published ({sha256[:12]})")
+
+
+def check_gallery(images: Path) -> list[Finding]:
+    """Are the pictures of the gallery the published ones?
+
+    Parameters
+    ----------
+    images : Path
+        The folder that holds the pictures and ``metadata.csv`` with their sums.
+    """
+    try:
+        with open(images / "metadata.csv", encoding="utf-8", newline="") as file:
+            sums = {row["file"]: row["sha256"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error):
+        sums = {}
+    if not sums:
+        fact = "gallery: metadata.csv, which holds the sums, is missing or damaged"
+        return [Finding(WRONG, fact, RESTORE.format("images"))]
+    bad: dict = {}
+    for name, sha256 in sums.items():
+        state = judge_file(images / name, sha256)
+        if state:
+            bad.setdefault(state, []).append(name)
+    findings = [
+        Finding(
+            WRONG,
+            f"gallery: {len(names)} of {len(sums)} pictures {state}: {names[0]}"
+            + (" ..." if len(names) > 1 else ""),
+            MENDS[state].format("images"),
+        )
+        for state, names in bad.items()
+    ]
+    strangers = sorted(
+        path.relative_to(images).as_posix()
+        for path in images.glob("*/*")
+        if path.name[0] != "." and path.relative_to(images).as_posix() not in sums
+    )
+    if strangers:
+        fact = f"gallery: {len(strangers)} files too many: {strangers[0]}"
+        advice = "The notebooks would count them. Keep your pictures in another folder."
+        findings.append(Finding(ATTENTION, fact, advice))
+    return findings or [Finding(OK, f"gallery: {len(sums)} pictures, all as published")]
+
+
+# ------------------------------------------------- libraries, in their own process
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else repr(error)
+
+
+def module_names(path: Path) -> list[str]:
+    """Modules to import of the installed packages of a requirements file."""
+    wanted = [re.match(r"[\w.-]*", line).group() for line in requirement_lines(path)]
+    names = []
+    for module, packages in metadata.packages_distributions().items():
+        canonical = {re.sub(r"[-_.]+", "-", name).lower() for name in packages}
+        if canonical.intersection(wanted) and re.fullmatch(r"[A-Za-z]\w*", module):
+            names.append(module)
+    return sorted(names)
+
+
+def probe(modules: Sequence[str], deep: bool = False) -> None:
+    """Import modules and print, a JSON object a line, what became of them.
+
+    Parameters
+    ----------
+    modules : sequence of str
+    deep : bool
+        Turn a picture into a vector, too.
+    """
+
+    def say(**facts: object) -> None:
+        print(json.dumps(facts), flush=True)
+
+    for name in modules:
+        say(doing=name)
+        try:
+            import_module(name)
+        except BaseException as error:  # even SystemExit: the next one is due
+            say(error=_first_line(error), module=name)
+    steps = [("vector", _embed)] if deep else []
+    for name, step in [*steps, ("runtimes", _list_runtimes), ("kernel", _find_kernel)]:
+        say(doing=name)
+        try:
+            say(**{name: step()})
+        except BaseException as error:
+            say(error=_first_line(error), module=name)
+
+
+def _find_kernel() -> str:
+    specs = import_module("jupyter_client.kernelspec").KernelSpecManager()
+    return specs.get_kernel_spec("python3").argv[0]
+
+
+def _list_runtimes() -> list[dict]:
+    """Thread pools of this process, as threadpoolctl lists them, and FAISS's."""
+    faiss = sys.modules.get("faiss")
+    pools = import_module("threadpoolctl").threadpool_info()
+    found = [
+        {
+            "api": pool["user_api"],
+            "name": pool["prefix"],
+            "file": "/".join(Path(pool["filepath"]).parts[-2:]),
+            "threads": pool["num_threads"],
+        }
+        for pool in pools
+    ]
+    if faiss is not None:
+        threads = faiss.omp_get_max_threads()
+        found.append({"api": "faiss", "name": "faiss", "file": "", "threads": threads})
+    return found
+
+
+def _embed() -> str:
+    numpy, embeddings = import_module("numpy"), import_module("utils.embeddings")
+    embedder = embeddings.load_embedder("bundled")
+    size = embedder.input_size
+    picture = numpy.full((1, size, size, 3), 127, dtype=numpy.uint8)
+    return f"{embedder!r}: {embedder.embed(picture).shape[1]} numbers"
+
+
+def run_probe(modules: Sequence[str], deep: bool = False) -> dict:
+    """Run `probe` in a process of its own, and gather what it said.
+
+    Returns
+    -------
+    report : dict
+        ``errors`` (module to message), ``kernel``, ``runtimes``, ``vector``, and
+        ``crash``: what it was doing and the end of its standard error, if it died.
+    """
+    program = f"from utils.check import probe; probe({list(modules)!r}, {deep!r})"
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+        output, trouble, died = child.stdout, child.stderr, child.returncode != 0
+    except subprocess.TimeoutExpired as late:
+        output, died = (late.stdout or b"").decode(errors="replace"), True
+        trouble = f"no answer in {PATIENCE} seconds"
+    report, doing = {"errors": {}}, "python"
+    for line in output.splitlines():
+        try:
+            facts = json.loads(line)
+        except ValueError:
+            continue  # what a library printed
+        if "error" in facts:
+            report["errors"][facts["module"]] = facts["error"]
+        doing = facts.pop("doing", doing)
+        report.update(facts)
+    if died:
+        report["crash"] = (doing, trouble.strip()[-2000:])
+    return report
+
+
+def check_imports(report: Mapping, modules: Sequence[str]) -> list[Finding]:
+    """Can the packages be imported, all in one process?
+
+    Parameters
+    ----------
+    report : mapping
+        From `run_probe`.
+    modules : sequence of str
+        What it was asked to import.
+    """
+    findings = [
+        Finding(
+            WRONG,
+            f"{module} can't be imported: {message}",
+            "Install it afresh: python -m pip install --force-reinstall "
+            "-r requirements.txt. On Windows a DLL that fails to load often wants "
+            "Microsoft's Visual C++ Redistributable.",
+        )
+        for module, message in report["errors"].items()
+        if module in modules
+    ]
+    if "crash" in report:
+        doing, trouble = report["crash"]
+        last = trouble.splitlines()[-1] if trouble else "without a word"
+        mend = OMP_ERROR if "OMP: Error #15" in trouble else CRASH
+        findings.append(Finding(WRONG, f"Python died at {doing}: {last[:200]}", mend))
+    if "vector" in report["errors"]:
+        message = report["errors"]["vector"]
+        findings.append(Finding(WRONG, f"ResNet50 doesn't run: {message}", INSTALL))
+    if "vector" in report:
+        findings.append(Finding(OK, f"a picture became a vector: {report['vector']}"))
+    return findings or [Finding(OK, f"{len(modules)} modules imported in one process")]
+
+
+def check_openmp(pools: Sequence[Mapping], system: str) -> Finding:
+    """Do the OpenMP libraries of one process get along?
+
+    Parameters
+    ----------
+    pools : sequence of mapping
+        ``runtimes`` of `run_probe`.
+    system : str
+        As `platform.system` says: ``"Darwin"`` is macOS.
+    """
+    runtimes = [pool for pool in pools if pool["api"] == "openmp"]
+    if not runtimes:
+        return Finding(OK, "OpenMP: no library loaded")
+    files = ", ".join(pool["file"] for pool in runtimes)
+    if len(runtimes) == 1:
+        return Finding(OK, f"OpenMP: one library, {files}")
+    fact = f"OpenMP: {len(runtimes)} libraries in one process: {files}"
+    if system == "Darwin":
+        return Finding(ATTENTION, fact, "They got along just now. " + OMP_ERROR)
+    kinds = {pool["name"] for pool in runtimes}
+    if kinds >= {"libgomp", "libomp"} or kinds >= {"libgomp", "libiomp"}:
+        return Finding(
+            ATTENTION,
+            fact,
+            "Two makes of OpenMP can wait for each other for ever. If a notebook "
+            "hangs, set OMP_NUM_THREADS=1, or install with pip alone.",
+        )
+    return Finding(OK, fact + " (harmless on this system)")
+
+
+# ------------------------------------------------------------ Jupyter and settings
+
+
+def check_kernel(program: str | None, executable: str = sys.executable) -> Finding:
+    """Does Jupyter's kernel ``python3`` belong to this environment?
+
+    Parameters
+    ----------
+    program : str or None
+        What the kernel's specification starts; None if there is none.
+    executable : str
+        The Python of this environment.
+    """
+    mend = "Give this environment its own: python -m ipykernel install --sys-prefix"
+    if program is None:
+        return Finding(WRONG, "kernel python3: not found", mend)
+
+    def folder(path: str) -> str:
+        return os.path.normcase(os.path.abspath(os.path.dirname(path)))
+
+    # A bare `python` is replaced by the Python that runs Jupyter.
+    if os.path.dirname(program) and folder(program) != folder(executable):
+        fact = f"kernel python3: belongs to another environment, {program}"
+        return Finding(WRONG, fact, mend)
+    return Finding(OK, "kernel python3: of this environment")
+
+
+def check_jupyter(command: str | None, scripts: str) -> Finding:
+    """Does the command ``jupyter`` start this environment's?
+
+    Parameters
+    ----------
+    command : str or None
+        Where the shell finds it.
+    scripts : str
+        Where this environment keeps its commands.
+    """
+    mend = "Activate this environment, or start it by: python -m jupyterlab"
+    if command is None:
+        return Finding(ATTENTION, "command jupyter: not on the path", mend)
+    if not os.path.isdir(scripts) or not os.path.samefile(
+        os.path.dirname(command) or ".", scripts
+    ):
+        fact = f"command jupyter: of another environment, {command}"
+        return Finding(ATTENTION, fact, mend)
+    return Finding(OK, "command jupyter: of this environment")
+
+
+def check_settings(environment: Mapping[str, str]) -> list[Finding]:
+    """Do environment variables change what the notebooks do?
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+    """
+    consequences = {
+        "MPLBACKEND": "every figure vanishes from the notebooks",
+        "LOOKALIKE_WEIGHTS": "other weights are taken than in the stored outputs",
+        "KERAS_BACKEND": "Keras runs on another library than TensorFlow",
+        "PYTHONPATH": "packages may come from other folders than this environment's",
+    }
+    harmless = {("KERAS_BACKEND", "tensorflow"), ("LOOKALIKE_WEIGHTS", "bundled")}
+    findings = [
+        Finding(
+            ATTENTION,
+            f"{name} is set to {environment[name]}: {consequence}",
+            f"Unless you mean it, start Jupyter without {name}.",
+        )
+        for name, consequence in consequences.items()
+        if environment.get(name) and (name, environment[name]) not in harmless
+    ]
+    return findings or [Finding(OK, "settings: no variable changes the notebooks")]
+
+
+def check_network(environment: Mapping[str, str]) -> Finding:
+    """Is a network needed?
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+    """
+    if environment.get("LOOKALIKE_WEIGHTS") == "imagenet":
+        return Finding(
+            ATTENTION,
+            "network: LOOKALIKE_WEIGHTS=imagenet wants weights of Keras",
+            "They must be on this machine already; without the variable nothing is "
+            "fetched.",
+        )
+    return Finding(OK, "network: none needed, pictures and weights are on this disk")
+
+
+# ------------------------------------------------------------------------ program
+
+
+def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
+    """Yield every finding about this machine and a copy of the repository.
+
+    Parameters
+    ----------
+    root : Path
+        The repository.
+    deep : bool
+        Import the slow packages, too, and use TensorFlow.
+    """
+    environment, requirements = os.environ, root / "requirements.txt"
+    yield check_python()
+    yield from check_packages(requirements)
+    yield check_memory(*measure_memory())
+    yield check_disk(shutil.disk_usage(root).free)
+    yield check_weights(root / "models")
+    yield from check_gallery(root / "images")
+    yield check_writable(root / "output", "output/")
+    yield check_writable(root / "notebooks", "notebooks/")
+    cache = environment.get("LOOKALIKE_CACHE")
+    if cache:
+        yield check_writable(Path(cache).absolute().parent, "LOOKALIKE_CACHE's folder")
+    yield check_jupyter(shutil.which("jupyter"), sysconfig.get_path("scripts"))
+    yield from check_settings(environment)
+    yield check_network(environment)
+    if sys.version_info < OLDEST:
+        return  # the rest needs what this Python doesn't have
+    modules = [name for name in module_names(requirements) if deep or name not in SLOW]
+    report = run_probe(modules, deep)
+    yield from check_imports(report, modules)
+    pools = report.get("runtimes", [])
+    threads = {pool["name"]: pool["threads"] for pool in pools}
+    yield check_threads(count_cores(), threads)
+    yield check_openmp(pools, platform.system())
+    yield check_kernel(report.get("kernel"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print every finding and a last word; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.check", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--deep", action="store_true", help="try TensorFlow, too")
+    options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # consoles that can't show every letter
+        sys.stdout.reconfigure(errors="replace")
+    wrong = 0
+    for advice, findings in groupby(check_all(deep=options.deep), lambda f: f.advice):
+        for finding in findings:
+            print(finding, flush=True)
+            wrong += finding.verdict == WRONG
+        if advice:  # once below all the facts that it mends
+            print(printable(f"{'':<11}{advice}"), flush=True)
+    if wrong:
+        print(f"\nNot yet: mend what is wrong ({wrong}) and run this again.")
+        return 1
+    print("\nA workshop can start.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What keeps an answer from being right, in a sentence: how every check begins.
+
+A check must neither stop with a traceback, whatever a learner hands in, nor give the
+answer away. So the sentences name kinds, shapes and limits, and never a value.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+NOT_ANSWERED = "Not answered yet."
+NAMES = {  # kind of NumPy dtype: one, several
+    "b": ("a truth value", "truth values"),
+    "i": ("a whole number", "whole numbers"),
+    "u": ("a whole number", "whole numbers"),
+    "f": ("a float", "floats"),
+    "U": ("a string", "strings"),
+}
+WANTED = {  # kind asked for: one, several, the kinds of dtype that will do
+    int: ("a whole number", "whole numbers", "iu"),
+    float: ("a number", "numbers", "iuf"),
+    str: ("a string", "strings", "U"),
+}
+
+
+def find_fault(
+    answer: Any,
+    kind: type,
+    *,
+    shape: tuple[int | None, ...] = (),
+    between: tuple[float, float] | None = None,
+) -> str:
+    """Why an answer can't be right, from its kind, shape and limits; "" if it may be.
+
+    Parameters
+    ----------
+    answer : any
+        ``...`` stands for "not answered yet".
+    kind : type
+        int, float (whole numbers will do, too) or str; or a class, and then the other
+        options mean nothing.
+    shape : tuple of int or None
+        ``()`` for a single one, ``(5,)`` for a list or array of five, ``(None,)`` for
+        one of any length.
+    between : pair of numbers, optional
+        The smallest and the largest value that make sense.
+
+    Returns
+    -------
+    fault : str
+        A sentence or two for the learner, or "".
+
+    Examples
+    --------
+    >>> find_fault(3, int, between=(1, 9))
+    ''
+    >>> find_fault(30, int, between=(1, 9))
+    'Expected a whole number from 1 to 9. Received one outside these limits.'
+    >>> find_fault([0.5, 1.0], int, shape=(5,))
+    'Expected 5 whole numbers. Received 2 floats.'
+    """
+    if answer is ...:
+        return NOT_ANSWERED
+    if kind not in WANTED:
+        expected = f"Expected an object of type {kind.__name__}."
+        fault = f"{expected} Received {_describe(answer)}."
+        return "" if isinstance(answer, kind) else fault
+    one, several, dtypes = WANTED[kind]
+    limits = f" from {between[0]:,} to {between[1]:,}" if between else ""
+    expected = f"Expected {_count(one, several, shape)}{limits}."
+    values = _to_array(answer)
+    if values is None or not _fits(values, shape, dtypes):
+        return f"{expected} Received {_describe(answer)}."
+    if kind is not str and not np.isfinite(values).all():
+        return f"{expected} Received NaN or infinity: was something divided by zero?"
+    if between and values.size:
+        low, high = between
+        if values.min() < low or values.max() > high:
+            return f"{expected} Received one outside these limits."
+    return ""
+
+
+def find_fault_in_function(answer: Any, inputs: Iterable) -> str:
+    """Why a function can't be right: it is none, stops, or returns None; "" if it may.
+
+    Parameters
+    ----------
+    answer : any
+        ``...`` stands for "not answered yet".
+    inputs : iterable
+        The function is called with each of them.
+
+    Returns
+    -------
+    fault : str
+        A sentence or two for the learner, or "".
+
+    Examples
+    --------
+    >>> find_fault_in_function(len, ["abc"])
+    ''
+    >>> find_fault_in_function(4, ["abc"])
+    'Expected a function. Received a whole number.'
+    """
+    if answer is ...:
+        return NOT_ANSWERED
+    if not callable(answer):
+        return f"Expected a function. Received {_describe(answer)}."
+    for value in inputs:
+        try:
+            result = answer(value)
+        except Exception as error:  # whatever a learner's function may do
+            return f"The function stops with {type(error).__name__}: {error}."
+        if result is None:
+            return "The function returns None: does it end in `return`?"
+    return ""
+
+
+def _to_array(answer: Any) -> np.ndarray | None:
+    """The answer as an array; None if it isn't a rectangle of values."""
+    try:
+        return np.asarray(answer)
+    except (TypeError, ValueError):
+        return None
+
+
+def _fits(values: np.ndarray, shape: tuple[int | None, ...], dtypes: str) -> bool:
+    """Whether shape and dtype are the wanted ones; an empty list may be of any kind."""
+    same = len(values.shape) == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, values.shape, strict=True)
+    )
+    return same and (not values.size or values.dtype.kind in dtypes)
+
+
+def _count(one: str, several: str, shape: tuple[int | None, ...]) -> str:
+    """How many there are, in words: a string, 5 strings, strings of shape (2, 3)."""
+    if not shape:
+        return one
+    if len(shape) > 1:
+        return f"{several} of shape {shape}"
+    if shape[0] is None:
+        return f"a list or array of {several}"
+    return f"a list or array of {one}" if shape[0] == 1 else f"{shape[0]:,} {several}"
+
+
+def _describe(answer: Any) -> str:
+    """What was received, in words, without its value."""
+    if answer is None:
+        return "None (the last call returned nothing)"
+    if callable(answer):
+        kind = "class" if isinstance(answer, type) else "function"
+        return f"a {kind} (it still has to be called)"
+    values = _to_array(answer)
+    if values is None:
+        return f"a {type(answer).__name__} whose members differ in length or kind"
+    if values.dtype.kind in NAMES:
+        return _count(*NAMES[values.dtype.kind], values.shape)
+    name = type(answer).__name__
+    return f"a {name} of other objects" if values.shape else f"an object of type {name}"
