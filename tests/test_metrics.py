@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, ndcg_score
 
+from utils.indexes import build_index
 from utils.metrics import (
     Interval,
     PairedComparison,
@@ -503,6 +504,19 @@ def test_ann_recall_counts_the_ids_in_any_order():
     ids = np.array([[3, 2, 1], [1, 2, 9], [7, 8, 9]])
     exact_ids = np.array([[1, 2, 3], [1, 2, 3], [1, 2, 3]])
     assert ann_recall(ids, exact_ids).tolist() == [1.0, 2 / 3, 0.0]
+
+
+def test_ann_recall_agrees_with_faiss_own_evaluation():
+    evaluation = pytest.importorskip("faiss.contrib.evaluation")
+    vectors = np.random.default_rng(0).normal(size=(2_000, 32)).astype("float32")
+    exact = build_index(vectors, metric="l2")
+    index = build_index(vectors, "IVF32,Flat", metric="l2")
+    for index.nprobe in (1, 2, 4, 8, 32):
+        for k in (1, 10, 100):
+            _, true_ids = exact.search(vectors[:200], k)
+            _, ids = index.search(vectors[:200], k)
+            expected = evaluation.knn_intersection_measure(true_ids, ids)
+            assert ann_recall(ids, true_ids).mean() == pytest.approx(expected)
 
 
 def test_ann_recall_divides_by_k_where_fewer_were_found():
