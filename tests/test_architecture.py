@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "metrics": {"numpy"},
     "plotting": {"numpy", "matplotlib"},
     "query": {"numpy", "utils.images", "utils.indexes", "utils.search"},
-    "runtimes": {"numpy", "nncf", "openvino", "platformdirs", "tensorflow"}
+    "runtimes": {"numpy", "nncf", "openvino", "platformdirs", "rich", "tensorflow"}
     | {"utils.bundles"},
     "search": {"numpy"} | SIBLINGS - {"utils.query", "utils.widgets"},
     "timing": set(),

@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -389,13 +389,27 @@ def _quantize(network: Any, observed: np.ndarray) -> Any:
         activations_range_estimator_params=ranges
     )
     dataset = nncf.Dataset([picture[None] for picture in observed])
-    with redirect_stdout(io.StringIO()):  # its progress bars
+    with _no_progress_bars():
         return nncf.quantize(
             network,
             dataset,
             subset_size=len(observed),
             advanced_parameters=advanced,
         )
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Let NNCF draw its bars, which in a notebook are widgets, where nobody looks."""
+    import rich
+
+    console = rich.get_console()
+    before = vars(console).copy()
+    rich.reconfigure(file=io.StringIO(), force_jupyter=False)
+    try:
+        yield
+    finally:
+        vars(console).update(before)
 
 
 def _keep(network: Any, folder: Path, facts: Mapping[str, Any]) -> None:
