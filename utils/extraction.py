@@ -4,7 +4,7 @@ Threads read and decode while the network works: both let go of Python's lock.""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -86,8 +86,7 @@ def embed_files(
     if not paths:  # nothing to do needs no network
         return EmbeddedFiles(np.empty((0, DIMENSION), dtype=np.float32), [], [], [])
     embedder = embedder or load_embedder()
-    keys: dict[int, str] = {}  # position -> hash
-    known: dict[str, np.ndarray] = {}  # hash -> vector
+    table = _Table(len(paths))
     reasons: dict[int, str] = {}  # position -> why it was refused
     # A cache of the caller's stays open for the caller.
     opened = VectorCache() if cache is None else nullcontext(cache)
@@ -95,17 +94,38 @@ def embed_files(
         read = partial(_read, embedder=embedder, cache=store)
         for batch in _batches(map_ahead(read, list(enumerate(paths)))):
             reasons |= {file.position: file.reason for file in batch if file.reason}
-            keys |= {file.position: file.key for file in batch if file.key}
-            known |= _vectors_of(batch, known, embedder, store)
+            readable = [file for file in batch if file.key]
+            table.fill(readable, _vectors_of(readable, table.row_of, embedder, store))
             tick(len(batch))
-    blind = [i for i, key in keys.items() if not has_direction(known[key])]
+    blind = [i for i in table.keys if not has_direction(table.vectors[i])]
     reasons |= dict.fromkeys(blind, NO_DIRECTION)
-    positions = [i for i in keys if i not in reasons]
-    hashes = [keys[i] for i in positions]
-    rows = [known[key] for key in hashes]
-    vectors = np.stack(rows) if rows else np.empty((0, DIMENSION), dtype=np.float32)
+    positions = [i for i in table.keys if i not in reasons]
+    vectors = (
+        table.vectors if len(positions) == len(paths) else table.vectors[positions]
+    )
     refused = [Refusal(Path(paths[i]), reasons[i]) for i in sorted(reasons)]
-    return EmbeddedFiles(vectors, positions, refused, hashes)
+    return EmbeddedFiles(
+        vectors, positions, refused, [table.keys[i] for i in positions]
+    )
+
+
+class _Table:
+    """The vectors in one array from the start: to gather them later takes it twice."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.vectors = size, np.empty((0, DIMENSION), dtype=np.float32)
+        self.keys: dict[int, str] = {}  # position -> hash
+        self.row_of: dict[str, int] = {}  # hash -> the first position that has it
+
+    def fill(self, files: Iterable[_Read], new: Mapping[str, np.ndarray]) -> None:
+        """Give each file its vector: a new one, or that of an earlier file alike."""
+        for position, key, *_ in files:
+            row = new[key] if key in new else self.vectors[self.row_of[key]]
+            if not self.keys:
+                self.vectors = np.empty((self.size, len(row)), dtype=np.float32)
+            self.vectors[position] = row
+            self.keys[position] = key
+            self.row_of.setdefault(key, position)
 
 
 def map_ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -160,17 +180,16 @@ def _read(
 
 def _vectors_of(
     batch: Sequence[_Read],
-    known: dict[str, np.ndarray],
+    known: Container[str],
     embedder: Embedder,
     cache: VectorCache,
 ) -> dict[str, np.ndarray]:
-    """Return hash -> vector of a batch's pictures; the network sees each only once."""
+    """Return hash -> vector of a batch's pictures, those left out that are known."""
     cached = {file.key: file.vector for file in batch if file.vector is not None}
     pixels = {file.key: file.pixels for file in batch if file.pixels is not None}
-    new = pixels.keys() - known.keys() - cached.keys()
-    if not new:
+    keys = [key for key in pixels if key not in cached and key not in known]
+    if not keys:
         return cached
-    keys = [key for key in pixels if key in new]  # in their order
     vectors = embedder.embed(np.stack([pixels[key] for key in keys]))
     cache.put(embedder.pipeline, keys, vectors)
     return cached | dict(zip(keys, vectors, strict=True))
