@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tools.benchmark import extraction
+from tools.benchmark import extraction, extraction_page
 from utils.embeddings import build_resnet50, normalize
 from utils.images import open_picture
 
@@ -71,7 +71,7 @@ def test_the_page_says_which_targets_were_met():
     result = {"title": "the gallery", "size": 224, "n": 5, "rows": rows}
     report = {"machine": machine, "busy": 0.1, "date": "2026-01-01", "versions": {}}
     report |= {"results": [result]}
-    text = "\n".join(extraction.page(report))
+    text = "\n".join(extraction_page.page(report))
     assert "4 times the loop: 4.03, at least 4: **met**" in text
     assert "twice `predict` on a dataset: 1.47, at least 2: **missed**" in text
     assert "int8: top 10 agreement: 0.9, at least 0.95: **missed**" in text

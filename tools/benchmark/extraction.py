@@ -2,7 +2,7 @@
 
 python -m tools.benchmark.extraction                    # the gallery, input size 224
 python -m tools.benchmark.extraction --photos FOLDER    # and pictures of yours
-python -m tools.benchmark.extraction memory             # the peak of memory
+python -m tools.benchmark.extraction memory             # peak of memory, warm start
 python -m tools.benchmark.extraction page               # the page anew, from the last
 
 Every contender is a process of its own and embeds the same files; they take turns, and
@@ -26,22 +26,24 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
+from tools.benchmark.extraction_page import DATASET, DEFAULT, LOOP, PEAK_SIDE, page
 from tools.benchmark.machine import describe, load
 from tools.benchmark.worker import memory
 from utils import extraction, images, runtimes
 from utils.cache import VectorCache
 from utils.embeddings import Embedder, import_keras, load_embedder, normalize
 from utils.metrics import average_precision, rank_relevance
+from utils.search import ImageSearch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GALLERY = ROOT / "images" / "metadata.csv"
-LOOP, DATASET, DEFAULT = "predict, one by one", "predict on a dataset", "Lookalike"
 LOOP_PICTURES = 48  # it is slow, and each picture takes it as long as the last
-PEAK_SIDE, PEAK_SECONDS = 2048, 1.0
+PEAK_SECONDS = 1.0
 
 Files = Sequence[Path]
 Way = Callable[[Files], np.ndarray]
@@ -381,7 +383,7 @@ class Process:
         self.process.stdout.close()
 
 
-# ------------------------------------------------------------------------ the page
+# ------------------------------------------------------------------- the comparison
 def compare(files: Files, labels: Sequence[str], size: int, rounds: int) -> list[dict]:
     """Let all contenders embed the files in turns: a row for each."""
     rows = []
@@ -467,6 +469,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for rows in [compare(files, labels, size, options.rounds)]
         ]
     if options.command == "memory":
+        report["startup"] = measure_startup()
         report["memory"] = measure_memory(options.size[0])
     options.work.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(report, indent=1), "utf-8")
@@ -534,6 +537,42 @@ def measure_memory(size: int) -> list[dict[str, Any]]:
     return found
 
 
+WARM_START = """
+import sys
+from utils.search import ImageSearch
+hits = ImageSearch.load(sys.argv[1]).search(sys.argv[2])
+print(len(hits), "tensorflow" in sys.modules)
+"""
+
+
+def measure_startup() -> list[float]:
+    """Seconds of a new process: load a saved search, answer a query that is cached."""
+    rows = images.read_metadata(GALLERY)
+    paths = [GALLERY.parent / row["file"] for row in rows if row["split"] == "gallery"]
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {
+            "LOOKALIKE_CACHE": str(Path(folder, "cache.sqlite"))
+        }
+        with mock.patch.dict(os.environ, environment):
+            ImageSearch.from_folder(GALLERY.parent).save(Path(folder, "saved"))
+        command = [sys.executable, "-c", WARM_START, Path(folder, "saved"), paths[0]]
+        for _ in range(5):
+            start = perf_counter()
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds.append(perf_counter() - start)
+            if done.stdout.split() != ["5", "False"]:
+                raise RuntimeError(f"expected 5 hits without TensorFlow: {done.stdout}")
+    return seconds
+
+
 def _paint(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     """Write pictures that differ: one of the gallery, enlarged, with a comment each."""
     folder.mkdir()
@@ -551,126 +590,6 @@ def _paint(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
         paths.append(folder / f"{number}.jpg")
         paths[-1].write_bytes(data)
     return paths
-
-
-def page(report: dict[str, Any]) -> list[str]:
-    """The page's lines."""
-    machine = report["machine"]
-    numbers = {"Python": machine["versions"]["Python"]} | report["versions"]
-    lines = [
-        "# From picture files to vectors, side by side",
-        "",
-        "Written by `python -m tools.benchmark.extraction`; do not edit.",
-        "",
-        f"{report['date']}, {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gb']} GB of memory, {machine['system']}. "
-        + ", ".join(f"{name} {number}" for name, number in numbers.items())
-        + f". Processes that wanted to run before it began: {report['busy']:.1f}.",
-        *_targets(report["results"][0]),
-    ]
-    for result in report["results"]:
-        lines += _table(result)
-    if report.get("memory"):
-        lines += ["", "## Memory", "", "Peak above the loaded model:", ""]
-        for row in report["memory"]:
-            lines.append(
-                f"- {row['title']}: {row['rise']:,.0f} MB "
-                f"({row['pictures']:,} pictures in {row['seconds']:.0f} s)"
-            )
-    return [*lines, "", *READING]
-
-
-READING = [
-    "## How to read this",
-    "",
-    "- **pictures/s**: from file to vector, reading and decoding included; the median "
-    "of the rounds. **× loop** and **× dataset** are taken inside each round, with the "
-    "lowest and the highest.",
-    f"- **{LOOP}** is the usual tutorial: Keras loads a picture, `model.predict` sees "
-    f"it alone. **{DATASET}**: tf.data decodes and batches, `model.predict` sees it "
-    f"all. **{DEFAULT}** is `load_embedder()` and `embed_files` as they come.",
-    "- **least cosine, top 10**: against plain Keras in float32 on the pixels that "
-    "ours decode; top 10 is the share of the ten nearest that stay. The two peers "
-    "that decode otherwise (the first two rows) see other pixels.",
-    "- **mAP**: each picture is asked for the others of its label.",
-    "- **network**: the network alone, as a share of what a matrix product of "
-    f"{PEAK_SIDE} × {PEAK_SIDE} reaches in the same library and precision; there is "
-    "none of 8-bit numbers to compare int8 with. Two operations a multiply-add.",
-    "- PyTorch and ONNX Runtime get the same threads to decode with as ours.",
-]
-
-
-def _targets(result: dict[str, Any]) -> list[str]:
-    """Say which targets were met, on the first collection and input size."""
-    rows = {row["name"]: row for row in result["rows"]}
-    default, int8 = rows[DEFAULT], rows.get("Lookalike, int8")
-    speed = {name: median(row["speeds"]) for name, row in rows.items()}
-    fastest = max(
-        (name for name in speed if "Lookalike" not in name), key=speed.__getitem__
-    )
-    twice = _ratios(default, rows[DATASET])
-    claims = [
-        ("default: 4 times the loop", _ratios(default, rows[LOOP]), 4),
-        ("default: twice `predict` on a dataset", twice, 2),
-        ("default: top 10 agreement", [default["top10"]], 0.99),
-        (f"default: no slower than {fastest}", _ratios(default, rows[fastest]), 1),
-    ]
-    if int8:
-        change = abs(int8["map"] - rows["batches, one thread"]["map"])
-        claims += [
-            ("int8: 7 times the loop", _ratios(int8, rows[LOOP]), 7),
-            ("int8: top 10 agreement", [int8["top10"]], 0.95),
-            ("int8: mAP within 0.01", [1 - change], 0.99),
-        ]
-    for name, row in rows.items():
-        if "product" in row:
-            claims.append((f"{name}: network", [row["network"] / row["product"]], 0.6))
-    lines = ["", f"## Targets, input {result['size']}", ""]
-    for claim, values, least in claims:
-        verdict = "**met**" if median(values) >= least else "**missed**"
-        lines.append(f"- {claim}: {median(values):.3g}, at least {least}: {verdict}")
-    return lines
-
-
-def _ratios(row: dict[str, Any], base: dict[str, Any]) -> list[float]:
-    """How often faster, round by round."""
-    return [a / b for a, b in zip(row["speeds"], base["speeds"], strict=True)]
-
-
-def _table(result: dict[str, Any]) -> list[str]:
-    rows = {row["name"]: row for row in result["rows"]}
-    lines = [
-        "",
-        f"## {result['title'].capitalize()}, input {result['size']} × {result['size']}",
-        "",
-        f"{result['n']} pictures, {len(next(iter(rows.values()))['speeds'])} rounds.",
-        "",
-        "| | pictures/s | × loop | × dataset | least cosine | top 10 | mAP | network |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, row in rows.items():
-        cells = [name + (f" (took {row['runtime']})" if name == DEFAULT else "")]
-        cells.append(f"{median(row['speeds']):.1f}")
-        for base in (LOOP, DATASET):
-            ratios = _ratios(row, rows[base])
-            cells.append(f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
-        cells += [
-            f"{row['cosine']:.5f}",
-            f"{row['top10']:.3f}",
-            f"{row.get('map', float('nan')):.3f}",
-        ]
-        cells.append(_network(row))
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
-def _network(row: dict[str, Any]) -> str:
-    if "network" not in row:
-        return ""
-    if "product" not in row:
-        return f"{row['network']:.0f} GOP/s"
-    share = row["network"] / row["product"]
-    return f"{row['network']:.0f} of {row['product']:.0f} GFLOP/s, {share:.0%}"
 
 
 if __name__ == "__main__":
