@@ -5,16 +5,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from utils import runtimes
+from utils import runtimes, search
 from utils.bundles import read_bundle
 from utils.embeddings import load_embedder, normalize, preprocess
 from utils.errors import LookalikeError
 from utils.images import load_pictures, read_metadata
 from utils.runtimes import Fastest, check_runtime, fold_batch_norms, race
+from utils.search import ImageSearch
 
 ROOT = Path(__file__).parents[1]
 SIZE = 64
@@ -260,3 +262,21 @@ def test_precisions_have_ids_of_their_own_and_runtimes_share_them():
     }
     assert len(runs) == 1
     assert runs < ids
+
+
+def test_a_collection_asks_for_the_precision_it_was_made_with(monkeypatch):
+    asked = []
+
+    def load(**options):
+        asked.append(options)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(search, "load_embedder", load)
+    for precision in runtimes.PRECISIONS:
+        pipeline = load_embedder(precision=precision, verbose=False).pipeline
+        collection = SimpleNamespace(
+            _embedding=threading.Lock(), _embedder=None, pipeline=pipeline
+        )
+        with pytest.raises(RuntimeError, match="far enough"):
+            ImageSearch.embedder.fget(collection)
+        assert asked.pop() == {"precision": precision}

@@ -249,6 +249,20 @@ def load_embedder(
     return embedder
 
 
+def precision_of(pipeline: str) -> str:
+    """Return the precision that a pipeline id stands for.
+
+    Examples
+    --------
+    >>> precision_of("resnet50-813d-64px-caffe1-avg-l2-int8")
+    'int8'
+    >>> precision_of("resnet50-813d-64px-caffe1-avg-l2")
+    'float32'
+    """
+    last = pipeline.rpartition("-")[2]
+    return last if last in runtimes.PRECISIONS else "float32"
+
+
 def preprocess(images: np.ndarray) -> np.ndarray:
     """Prepare pictures as Keras's ResNet50 expects them: BGR minus the ImageNet means.
 

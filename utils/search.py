@@ -20,7 +20,7 @@ from utils import bundles, images, plotting
 from utils.cache import VectorCache
 from utils.catalogue import Catalogue, Item, absolute, common_folder
 from utils.changes import Changes, compare, finder, once_each, plan_changes
-from utils.embeddings import Embedder, load_embedder
+from utils.embeddings import Embedder, load_embedder, precision_of
 from utils.errors import IndexFileError, LookalikeError, PictureError, printable
 from utils.extraction import (
     NO_DIRECTION,
@@ -222,7 +222,7 @@ class ImageSearch:
         """The network that made the vectors, loaded when it is first needed."""
         with self._embedding:
             if self._embedder is None:
-                embedder = load_embedder()
+                embedder = load_embedder(precision=precision_of(self.pipeline))
                 if embedder.pipeline != self.pipeline:
                     raise IndexFileError(
                         f"The collection was embedded by {self.pipeline}; received "
