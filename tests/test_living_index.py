@@ -26,7 +26,7 @@ from PIL import Image
 from utils import catalogue, indexes, search
 from utils.bundles import read_bundle, write_bundle
 from utils.errors import IndexFileError, LookalikeError, PictureError
-from utils.images import Collection, load_picture
+from utils.images import Collection, content_hash, load_picture
 from utils.indexes import VectorIndex
 from utils.search import ImageSearch
 
@@ -191,7 +191,7 @@ def test_every_kind_keeps_ids_and_gives_k_results(factory, metric):
 
 
 @pytest.mark.parametrize(
-    "factory", [*FACTORIES, "SQ8", "PCA4,Flat", "PCA4,IVF4,SQ8", "HNSW8_SQ8"]
+    "factory", [*FACTORIES, "SQ8", "PQ4x4np", "PCA4,Flat", "PCA4,IVF4,SQ8", "HNSW8_SQ8"]
 )
 @pytest.mark.parametrize("metric", ["inner_product", "l2"])
 def test_a_search_among_some_ids_finds_the_best_of_them(factory, metric):
@@ -1015,6 +1015,29 @@ def test_an_interrupted_extraction_keeps_what_is_done(tmp_path, embedder, monkey
     assert embedder.embedded - before == 200 - 64
     assert embedded.positions == list(range(200))
     assert threading.active_count() < 20  # its threads have gone
+
+
+def test_a_blind_picture_takes_no_other_vector_with_it(tmp_path, embedder):
+    paths = [paint(tmp_path / f"{i}.png", seed=i) for i in range(6)]
+    whole = embedder.embed
+    blind = load_picture(paths[2], 4)
+
+    def embed(images, **options):
+        vectors = whole(images, **options)
+        vectors[(images == blind).all(axis=(1, 2, 3))] = 0
+        return vectors
+
+    embedder.embed = embed
+    paths[4].write_bytes(b"no picture")
+    embedded = search.embed_files(paths, embedder)
+    assert embedded.positions == [0, 1, 3, 5]
+    assert [r.path for r in embedded.refused] == [paths[2], paths[4]]
+    for vector, key, position in zip(
+        embedded.vectors, embedded.hashes, embedded.positions, strict=True
+    ):
+        alone = FakeEmbedder().embed(load_picture(paths[position], 4)[None])[0]
+        np.testing.assert_allclose(vector, alone, atol=1e-6)
+        assert key == content_hash(paths[position])
 
 
 def test_each_vector_belongs_to_its_file_however_fast_it_is_read(tmp_path, embedder):

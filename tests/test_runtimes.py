@@ -118,9 +118,10 @@ def test_a_kept_network_of_other_facts_is_made_anew(kept, monkeypatch):
 
 
 @needs_openvino
-def test_a_disk_that_cannot_keep_it_costs_only_a_warning(kept, monkeypatch):
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+def test_a_disk_that_cannot_keep_it_costs_only_a_warning(error, kept, monkeypatch):
     def refuse(*args, **kwargs):
-        raise OSError("no space left")
+        raise error("no space left")
 
     monkeypatch.setattr(runtimes.bundles, "write_bundle", refuse)
     openvino = runtimes.import_openvino()
@@ -136,10 +137,27 @@ def test_openvino_reports_nothing_home():
     assert sys.modules["openvino_telemetry"] is None
 
 
-def test_without_openvino_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(LookalikeError, match="pip install openvino nncf"):
-        runtimes.import_openvino()
+@pytest.mark.parametrize("name", runtimes.PACKAGES)
+def test_without_a_package_it_says_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(LookalikeError, match=f"pip install {name}"):
+        runtimes._import(name)
+
+
+def test_without_openvino_tensorflow_goes_on_alone(pictures, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "openvino" else find(n)
+    )
+    embedder = load_embedder(verbose=False)
+    embedder.embed(pictures[:2])
+    assert (embedder.run.name, embedder.run.is_undecided) == ("tensorflow", False)
+
+
+def test_pictures_without_features_are_no_disagreement():
+    some, none = np.ones((1, 4)), np.zeros((1, 4))
+    assert runtimes._least_cosine(np.vstack([some, none]), np.vstack([some, none])) == 1
+    assert runtimes._least_cosine(none, some) == 0
 
 
 def test_folding_a_batch_norm_changes_no_convolution(pictures):
@@ -175,7 +193,7 @@ def short_trials(monkeypatch):
 def test_after_many_pictures_the_faster_one_goes_on(short_trials):
     fastest = Fastest(
         {"slow": lambda: constant(1, 0.02), "quick": lambda: constant(1)},
-        trial_after=32,
+        trial_after=2 * BATCH[..., 0].size,
     )
     fastest(BATCH)
     assert (fastest.name, fastest.speeds, fastest.is_undecided) == ("slow", {}, True)

@@ -188,7 +188,7 @@ def test_vectors_of_other_weights_are_refused(search, tmp_path, monkeypatch):
     loaded = ImageSearch.load(tmp_path / "saved")
     monkeypatch.setenv("LOOKALIKE_WEIGHTS", "untrained")  # 224 pixels, not 32
     with pytest.raises(IndexFileError, match="Pass the embedder it was made with"):
-        loaded.search(search.paths[0])
+        loaded.search(np.zeros((8, 8, 3), dtype="uint8"))
 
 
 def test_damaged_files_are_refused_by_name(search, embedder, tmp_path):

@@ -20,8 +20,8 @@ from utils.errors import PictureError
 from utils.images import Refusal
 
 BATCH = 32  # pictures that are embedded and cached together
-THREADS = max(2, min(8, os.cpu_count() or 1))  # that read and decode
-AHEAD = 4 * BATCH  # files read ahead of the network: pixels of input size, 6 to 20 MB
+THREADS = max(2, min(4, os.cpu_count() or 1))  # each may hold a picture at full size
+AHEAD = 4 * BATCH  # files read ahead of the network: 2 MB of pixels at 64, 20 at 224
 NO_DIRECTION = "the network sees nothing in it (its vector is zero or not finite)"
 
 
@@ -97,16 +97,16 @@ def embed_files(
             readable = [file for file in batch if file.key]
             table.fill(readable, _vectors_of(readable, table.row_of, embedder, store))
             tick(len(batch))
-    blind = [i for i in table.keys if not has_direction(table.vectors[i])]
-    reasons |= dict.fromkeys(blind, NO_DIRECTION)
-    positions = [i for i in table.keys if i not in reasons]
-    vectors = (
-        table.vectors if len(positions) == len(paths) else table.vectors[positions]
-    )
+    positions, hashes = table.positions, table.hashes
+    vectors = table.vectors[: len(positions)]
+    blind = [row for row, vector in enumerate(vectors) if not has_direction(vector)]
+    if blind:
+        reasons |= {positions[row]: NO_DIRECTION for row in blind}
+        vectors = np.delete(vectors, blind, axis=0)
+        hashes = [hashes[row] for row, i in enumerate(positions) if i not in reasons]
+        positions = [i for i in positions if i not in reasons]
     refused = [Refusal(Path(paths[i]), reasons[i]) for i in sorted(reasons)]
-    return EmbeddedFiles(
-        vectors, positions, refused, [table.keys[i] for i in positions]
-    )
+    return EmbeddedFiles(vectors, positions, refused, hashes)
 
 
 class _Table:
@@ -114,18 +114,21 @@ class _Table:
 
     def __init__(self, size: int) -> None:
         self.size, self.vectors = size, np.empty((0, DIMENSION), dtype=np.float32)
-        self.keys: dict[int, str] = {}  # position -> hash
-        self.row_of: dict[str, int] = {}  # hash -> the first position that has it
+        self.positions: list[int] = []  # of the file that a row belongs to
+        self.hashes: list[str] = []
+        self.row_of: dict[str, int] = {}  # hash -> the first row that has it
 
     def fill(self, files: Iterable[_Read], new: Mapping[str, np.ndarray]) -> None:
         """Give each file its vector: a new one, or that of an earlier file alike."""
         for position, key, *_ in files:
-            row = new[key] if key in new else self.vectors[self.row_of[key]]
-            if not self.keys:
-                self.vectors = np.empty((self.size, len(row)), dtype=np.float32)
-            self.vectors[position] = row
-            self.keys[position] = key
-            self.row_of.setdefault(key, position)
+            vector = new[key] if key in new else self.vectors[self.row_of[key]]
+            if not self.positions:
+                self.vectors = np.empty((self.size, len(vector)), dtype=np.float32)
+            row = len(self.positions)
+            self.vectors[row] = vector
+            self.positions.append(position)
+            self.hashes.append(key)
+            self.row_of.setdefault(key, row)
 
 
 def map_ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:

@@ -169,8 +169,9 @@ def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
     """Open a picture and squash it to a square: the one way to pixels.
 
     A JPEG many times larger is decoded at a smaller scale, with sides of at least
-    three times `size`: 5 to 11 times as fast at 12 megapixels, and the pixels differ
-    by less than 0.2 of 255 on average from those of the full decode.
+    three times `size`: 5 to 11 times as fast at 12 megapixels.  Vectors of photos, of
+    noisy ones and of printed pages had a cosine of at least 0.998 with those of the
+    full decode; regular patterns finer than a pixel of the result can differ more.
 
     Parameters
     ----------

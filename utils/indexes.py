@@ -48,7 +48,9 @@ _limit_lock = threading.Lock()  # the byte limit below belongs to the whole proc
 
 
 def set_threads(n: int) -> int:
-    """Set with how many threads FAISS trains, adds and searches, in this process.
+    """Set with how many threads FAISS works when this thread calls it.
+
+    It counts for training, adding and searching; other Python threads keep theirs.
 
     FAISS shares the queries of one call among its threads, so a second thread helps a
     batch and hardly a single query.  With one thread, training and HNSW graphs come
@@ -278,7 +280,8 @@ def load_index(
         Leave the vectors in the file: the system reads what a search touches, and
         processes that map the same file share that memory.  Such an index can be
         searched only (FAISS ends the process if one adds to it), and the file must
-        never be written again in place; `save_index` replaces it, which is safe.
+        never be written again in place; `save_index` replaces it, which is safe (on
+        Windows it has to wait until the index is gone).
 
     Returns
     -------
@@ -861,6 +864,8 @@ class VectorIndex:
             params = faiss.SearchParametersHNSW(efSearch=effort, **masked)
         elif masked:
             params = faiss.SearchParameters(**masked)
+        if masked and isinstance(inner, faiss.IndexPQ):  # cannot pass any over
+            return self._search_exactly(state, queries, k, wanted)
         return state.index.search(queries, k, params=params)
 
     def _search_all(

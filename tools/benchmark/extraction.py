@@ -410,7 +410,7 @@ def compare(files: Files, labels: Sequence[str], size: int, rounds: int) -> list
             rows.append(row | {"speeds": []})
             print(f"{contender.name}: ready", flush=True)
         for number in range(rounds):
-            for row in rows[number % 2 :: 1] if number % 2 == 0 else rows[::-1]:
+            for row in rows if number % 2 == 0 else rows[::-1]:
                 row["speeds"].append(workers[row["name"]].ask(do="go")["speed"])
             print(f"round {number + 1} of {rounds}", flush=True)
         for row in rows:
@@ -468,6 +468,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for size in options.size
             for rows in [compare(files, labels, size, options.rounds)]
         ]
+    if "results" not in report:
+        parser().error(f"{kept}: expected results of an earlier run. Run it first.")
     if options.command == "memory":
         report["startup"] = measure_startup()
         report["memory"] = measure_memory(options.size[0])
