@@ -150,8 +150,7 @@ def show_bars(
     ax.set(ylabel=ylabel, title=title)
     ax.margins(y=0.12)
     if len(names) > 1:
-        # Beside the axes: bars may fill them.
-        ax.figure.legend(fontsize=8, loc="outside right upper")
+        ax.legend(fontsize=8)
 
 
 def show_stacks(stacks: Mapping[str, Mapping[str, float]], *, xlabel: str) -> None:
