@@ -212,7 +212,7 @@ def test_missed_neighbours_are_shown_with_a_word_and_a_dashed_frame(tmp_path):
 
 
 def test_a_path_and_a_sample_are_doors_too(app, search):
-    app.path.value = str(search.paths[3])
+    app.path.value = str(search.paths[3])  # as Enter in the box does
     app.open_button.click()
     assert app.answer.hits[0].id == 3
     app.path.value = "nowhere.jpg"
@@ -220,6 +220,22 @@ def test_a_path_and_a_sample_are_doors_too(app, search):
     assert "no such file" in app.message
     app.samples.children[1].children[1].click()
     assert app.answer.hits[0].id == 1
+
+
+def test_a_path_is_found_from_the_top_of_the_repository_too(app, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app.path.value = app.path.placeholder  # the example must work wherever we are
+    assert app.error is None, app.message
+    assert app.answer is not None
+    app.ask_path("  ")
+    assert "type the path of a picture first" in app.message
+
+
+def test_voila_frees_the_kernel_of_a_page_that_was_closed():
+    config = json.loads((ROOT / "voila.json").read_text(encoding="utf-8"))
+    manager = config["MappingKernelManager"]
+    assert 0 < manager["cull_idle_timeout"] <= 600
+    assert not manager["cull_connected"]
 
 
 def test_the_path_box_can_be_left_out(search):

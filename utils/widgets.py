@@ -22,6 +22,7 @@ from utils.errors import LookalikeError, PictureError, printable
 from utils.query import METRICS, Answer, QueryHandler, Question
 from utils.search import Hit
 
+ROOT = Path(__file__).parents[1]
 SIDE, SMALL_SIDE = 136, 76  # pixels of a result's picture, and of a sample's
 MAX_K = 20
 MAX_NAME = 60  # characters of a file's name that are shown
@@ -78,6 +79,16 @@ def upload_limit() -> int:
     """
     said = os.environ.get("LOOKALIKE_UPLOAD_LIMIT", "")
     return int(said) if said.isdecimal() else UPLOAD_LIMIT
+
+
+def _found(path: str | Path) -> Path:
+    """Return a path as it is, or below the repository if only there is such a file.
+
+    A notebook's own folder is `notebooks`; what people type begins at the top.
+    """
+    path = Path(path).expanduser()
+    below = ROOT / path
+    return below if below.is_file() and not path.exists() else path
 
 
 class Picture(NamedTuple):
@@ -163,10 +174,12 @@ class QueryApp(w.VBox):
         self._try(lambda: self._show(Picture(_short(name), data=bytes(data))))
 
     def ask_path(self, path: str | Path) -> None:
-        """Search with the file at a path."""
+        """Search with the file at a path: from here, or from Lookalike's own folder."""
 
         def work() -> str:
-            data = self.handler.read(path)
+            if not str(path).strip():
+                raise LookalikeError("type the path of a picture first.")
+            data = self.handler.read(_found(path))
             return self._show(Picture(_short(Path(path).name), data=data))
 
         self._try(work)
@@ -211,6 +224,7 @@ class QueryApp(w.VBox):
             layout=w.Layout(width="420px"),
             style={"description_width": "initial"},
         )
+        self.path.observe(self._on_path, "value")
         self.open_button = w.Button(
             description="Open",
             tooltip="Search with this file",
@@ -359,6 +373,10 @@ class QueryApp(w.VBox):
         if len(files) > 1:
             self._say(f"{self.message} (The first of {len(files)} files.)")
 
+    def _on_path(self, change: dict[str, Any]) -> None:
+        if change["new"].strip():  # Enter, or the keyboard's focus goes on
+            self.ask_path(change["new"])
+
     def _on_control(self, change: dict[str, Any]) -> None:
         self.nprobe.disabled = self.index.value != "IVF"
         if self._picture is not None and not self._quiet:
@@ -432,12 +450,14 @@ class QueryApp(w.VBox):
         embedding = f"{1000 * answer.embedding_seconds:.0f} ms to describe the picture"
         if answer.embedding_seconds == 0:
             embedding = "its description was known"
+        hits, missed = len(answer.hits), len(answer.missed)
         said = [
-            f"{len(answer.hits)} pictures like {picture.name}: {embedding}, "
+            f"{hits} picture{'s' * (hits != 1)} like {picture.name}: {embedding}, "
             f"{1000 * answer.search_seconds:.2f} ms to search."
         ]
-        if answer.missed:
-            said.append(f"{len(answer.missed)} nearer ones were missed by this index.")
+        if missed:
+            ones = "nearer one was" if missed == 1 else "nearer ones were"
+            said.append(f"{missed} {ones} missed by this index.")
         if picture.data is not None and answer.itself is not None:
             said.append("This very file is in the collection.")
         return " ".join([*said, answer.note]).strip()
