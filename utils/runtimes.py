@@ -286,13 +286,11 @@ class Fastest:
         trial_after: int = TRIAL_AFTER,
         tolerance: float = TOLERANCES["float32"],
     ) -> None:
-        self.name, *self._others = makers
+        self.name, *others = makers
         self.speeds: dict[str, float] = {}
-        self._makers, self._tolerance = makers, tolerance
         self._run = makers[self.name]()
-        if not self._others:
-            self._makers = {}  # which hold the weights
-        self._left = trial_after
+        self._others = {name: makers[name] for name in others}  # they hold the weights
+        self._tolerance, self._left = tolerance, trial_after
         self._lock = threading.Lock()
 
     @property
@@ -307,14 +305,14 @@ class Fastest:
             self._left -= pictures[..., 0].size
             if self._left <= 0 and self._others and len(pictures) >= TRIAL_BATCH:
                 self._try_others(pictures, features)
-                self._others, self._makers = [], {}  # which hold the weights
+                self._others = {}
         return features
 
     def _try_others(self, pictures: np.ndarray, features: np.ndarray) -> None:
         runs = {self.name: self._run}
-        for name in self._others:
+        for name, make in self._others.items():
             try:
-                run = self._makers[name]()
+                run = make()
                 if _least_cosine(run(pictures), features) >= self._tolerance:
                     runs[name] = run
             except Exception as error:  # the work goes on with what works
