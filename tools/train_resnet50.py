@@ -34,6 +34,7 @@ from torch import nn
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # BGR, what Keras's ResNet50 subtracts
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # width, blocks, stride
+SHARPNESS = 20.0  # cosines lie between -1 and 1: too near for a softmax
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -67,7 +68,12 @@ class Block(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """The exact topology of `keras.applications.ResNet50`, with a linear head."""
+    """The exact topology of `keras.applications.ResNet50`, with a cosine head.
+
+    A class's score is the cosine between the picture's vector and the class's: what
+    the notebooks compare with is what the network learns to be good at (Zhai & Wu,
+    Classification is a strong baseline for deep metric learning, 2019).
+    """
 
     def __init__(self, classes):
         super().__init__()
@@ -79,10 +85,19 @@ class ResNet50(nn.Module):
                 blocks.append(Block(inputs, width, 1 if k else stride, k == 0))
                 inputs = 4 * width
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(inputs, classes)
+        self.head = nn.Linear(inputs, classes, bias=False)
+
+    def features(self, x):
+        """Return what Keras's `pooling="avg"` gives: (n, 2048)."""
+        return self.blocks(self.pool(self.stem(x))).mean((2, 3))
+
+    def classify(self, features):
+        """Return SHARPNESS times the cosines to each class: (n, classes)."""
+        unit = F.normalize(features.float())
+        return SHARPNESS * F.linear(unit, F.normalize(self.head.weight))
 
     def forward(self, x):
-        return self.head(self.blocks(self.pool(self.stem(x))).mean((2, 3)))
+        return self.classify(self.features(x))
 
 
 def preprocess(x):
@@ -145,6 +160,19 @@ def augment(x, size):
 
 
 # ---------------------------------------------------------------------- the training
+FIXED = ("batch", "aside")  # a run that goes on must not change them
+
+
+def check_options(then, now):
+    """Refuse to go on with other batches, or with other photos kept aside."""
+    for name, value in then.items():
+        if getattr(now, name) != value:
+            raise SystemExit(
+                f"{now.out}: this run was begun with --{name} {value}; received "
+                f"{getattr(now, name)}. Go on with that, or begin in another folder."
+            )
+
+
 def parse_plan(text):
     """`32x6,48x1` -> [32, 32, 32, 32, 32, 32, 48]: the size of each pass."""
     sizes = []
@@ -159,21 +187,23 @@ def learning_rate(position, passes, peak, warmup, cooldown):
     return peak * max(0.0, min(position / warmup, 1.0, (passes - position) / cooldown))
 
 
-def accuracy(network, pixels, labels, size, device):
+@torch.inference_mode()
+def judge(network, pixels, labels, size, device):
+    """Return two shares: photos named rightly, and photos whose nearest is a fellow."""
     network.eval()
-    right = 0
-    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
-        for k in range(0, len(pixels), 200):
-            x = (
-                torch.from_numpy(pixels[k : k + 200])
-                .to(device)
-                .permute(0, 3, 1, 2)
-                .float()
-            )
-            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
-            x = preprocess(x).to(memory_format=torch.channels_last)
-            right += (network(x).argmax(1).cpu().numpy() == labels[k : k + 200]).sum()
-    return right / len(pixels)
+    features = []
+    for k in range(0, len(pixels), 200):
+        x = torch.from_numpy(pixels[k : k + 200]).to(device).permute(0, 3, 1, 2)
+        x = F.interpolate(x.float(), (size, size), mode="bilinear", antialias=True)
+        x = preprocess(x).to(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            features.append(network.features(x).float())
+    features, labels = torch.cat(features), torch.from_numpy(labels).to(device)
+    named = network.classify(features).argmax(1) == labels
+    unit = F.normalize(features)
+    nearest = (unit @ unit.T).fill_diagonal_(-1).argmax(1)
+    fellow = labels[nearest] == labels
+    return round(named.float().mean().item(), 4), round(fellow.float().mean().item(), 4)
 
 
 @torch.no_grad()
@@ -239,6 +269,8 @@ def train(options):
     options.out.mkdir(parents=True, exist_ok=True)
     pixels, labels, classes = read_photos(options.photos, options.side)
     order = np.random.default_rng(0).permutation(len(pixels))
+    if not 2 <= options.aside < len(order):
+        raise SystemExit(f"--aside must be from 2 to {len(order) - 1}: {options.aside}")
     aside, rest = order[: options.aside], order[options.aside :]
     test_pixels, test_labels = pixels[aside], labels[aside]
 
@@ -260,6 +292,7 @@ def train(options):
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device)
+        check_options(state["options"], options)
         for module, key in (
             (network, "network"),
             (average, "average"),
@@ -272,6 +305,7 @@ def train(options):
     def keep():
         state = {"network": network.state_dict(), "average": average.state_dict()}
         state |= {"sgd": optimizer.state_dict(), "done": done}
+        state["options"] = {name: getattr(options, name) for name in FIXED}
         state["spent"] = spent + time.time() - start
         save(checkpoint, lambda path: torch.save(state, path))
 
@@ -301,7 +335,7 @@ def train(options):
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 logits = network(x)
             target = torch.from_numpy(labels[batch]).to(device)
-            loss = F.cross_entropy(logits.float(), target, label_smoothing=0.1)
+            loss = F.cross_entropy(logits, target, label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -319,18 +353,18 @@ def train(options):
             if time.time() - saved > 60 * options.minutes:
                 keep()
                 saved = time.time()
-        shown = max(size, 64)
+        test = test_pixels, test_labels, max(size, options.side), device
+        named, fellow = judge(network, *test)
+        average_named, average_fellow = judge(average, *test)
         record = {
             "pass": number + 1,
             "size": size,
             "rate": round(rate, 4),
             "loss": round(float(np.mean(losses)), 4),
-            "accuracy": round(
-                accuracy(network, test_pixels, test_labels, shown, device), 4
-            ),
-            "average": round(
-                accuracy(average, test_pixels, test_labels, shown, device), 4
-            ),
+            "accuracy": named,
+            "average": average_named,
+            "nearest": fellow,
+            "average_nearest": average_fellow,
             "seconds": round(spent + time.time() - start),
         }
         keep()
