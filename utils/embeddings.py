@@ -33,11 +33,14 @@ GALLERY = Path(__file__).parents[1] / "images" / "metadata.csv"
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications checks it
 IMAGENET_SIZE = 224
+# From this input size on, the network takes nearly all of the time and bfloat16 halves
+# it; at 64 pixels it would gain a tenth (tools/benchmark/EXTRACTION.md).
+BFLOAT16_FROM = 128
 # Part of every pipeline id. Raise it when the pixels that reach the network change.
 PREPROCESSING = "caffe2"
 SUFFIXES = {  # of a pipeline id: float32 is what an id without one stands for
     "float32": "",
-    "bfloat16": "-bfloat16",
+    "bfloat16": "-bfloat16v2",  # 1 rounded the first layer, too
     "float16": "-float16",
     "int8": f"-int8v{runtimes.RECIPE}",
 }
@@ -73,9 +76,12 @@ class Embedder:
         input_size: int,
         digest: str,
         *,
-        precision: str = "float32",
+        precision: str = "auto",
         runtime: str = "auto",
     ) -> None:
+        if precision == "auto":
+            is_large = input_size >= BFLOAT16_FROM and runtime != "openvino"
+            precision = "bfloat16" if is_large else "float32"
         check_runtime(precision, runtime)
         self.model = model
         self.weights = weights
@@ -193,7 +199,7 @@ def load_embedder(
     input_size: int | None = None,
     download: bool = False,
     verbose: bool = True,
-    precision: str = "float32",
+    precision: str = "auto",
     runtime: str = "auto",
 ) -> Embedder:
     """Build ResNet50 without its head and load its weights.
@@ -214,15 +220,18 @@ def load_embedder(
         Allow Keras to fetch ``"imagenet"`` weights if this machine lacks them.
     verbose : bool
         Print one line that says which weights were taken.
-    precision : {"float32", "bfloat16", "float16", "int8"}
-        Of the numbers that the network computes with.  float32 gives the same vectors
-        everywhere; bfloat16 is for processors with instructions for it, float16 for
-        GPUs, and int8 (with OpenVINO) is fastest on processors and least exact.  Each
-        has a pipeline id of its own; notebook 11 measures what each costs.
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}
+        Of the numbers that the network computes with.  ``"auto"`` is bfloat16 from an
+        input of 128 pixels on, where it is twice as fast on processors with
+        instructions for it (on others, and on GPUs, its vectors are computed in
+        float32 or float16), and float32 below, where it would hardly be faster.
+        float32 gives the same vectors everywhere; int8 (with OpenVINO) is fastest on
+        processors and least exact.  Each has a pipeline id of its own; notebook 11
+        measures what each costs.
     runtime : {"auto", "tensorflow", "openvino"}
         What runs it.  ``"auto"`` is TensorFlow, on its GPU if it sees one; without
-        one, a trial after 30 million pixels (600 pictures of 224 × 224) shows whether
-        OpenVINO is faster here.
+        one, in float32, a trial after 30 million pixels (600 pictures of 224 × 224)
+        shows whether OpenVINO is faster here.
 
     Returns
     -------
@@ -237,8 +246,9 @@ def load_embedder(
         deleted or replaced.
     """
     chosen = os.fspath(weights or os.environ.get("LOOKALIKE_WEIGHTS") or "bundled")
+    if precision != "auto":
+        check_runtime(precision, runtime)
     options = {"precision": precision, "runtime": runtime}
-    check_runtime(**options)
     if chosen == "untrained":
         embedder = _untrained(input_size or 224, options)
     elif chosen == "imagenet":
@@ -261,7 +271,7 @@ def precision_of(pipeline: str) -> str:
 
     Examples
     --------
-    >>> precision_of("resnet50-813d-64px-caffe2-avg-l2-bfloat16")
+    >>> precision_of("resnet50-813d-64px-caffe2-avg-l2-bfloat16v2")
     'bfloat16'
     >>> precision_of("resnet50-813d-64px-caffe2-avg-l2")
     'float32'
