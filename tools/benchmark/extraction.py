@@ -97,7 +97,7 @@ def torch_network(embedder: Embedder) -> Any:
     from tools.train_resnet50 import ResNet50
 
     network = ResNet50(1)
-    network.head = torch.nn.Identity()
+    network.forward = network.features
     state = network.state_dict()
     for module, layer in layer_names().items():
         kernel, bias = embedder.model.get_layer(f"{layer}_conv").get_weights()
@@ -226,7 +226,7 @@ CONTENDERS = [
     Contender("ONNX Runtime", onnx, needs="onnxruntime"),
     Contender("Lookalike, TensorFlow", ours, runtime="tensorflow"),
     Contender("Lookalike, OpenVINO", ours, runtime="openvino", needs="openvino"),
-    Contender(DEFAULT, ours),
+    Contender(DEFAULT, ours, precision="auto"),
     Contender("Lookalike, bfloat16", ours, precision="bfloat16"),
     Contender("Lookalike, int8", ours, precision="int8", needs="nncf"),
 ]
@@ -320,7 +320,7 @@ def matrix_product(library: str, precision: str) -> float:
 
         left, right = (ops.parameter(x.shape, np.float32) for x in (a, b))
         model = openvino.Model([ops.matmul(left, right, False, False)], [left, right])
-        hint = {"INFERENCE_PRECISION_HINT": {"bfloat16": "bf16"}.get(precision, "f32")}
+        hint = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(model, "CPU", hint)
 
         def run() -> Any:

@@ -3,6 +3,8 @@
 from statistics import median
 from typing import Any
 
+from utils.embeddings import BFLOAT16_FROM
+
 LOOP, DATASET, DEFAULT = "predict, one by one", "predict on a dataset", "Lookalike"
 PEAK_SIDE = 2048  # of the matrices whose product stands for the machine's peak
 
@@ -52,7 +54,8 @@ READING = [
     "lowest and the highest.",
     f"- **{LOOP}** is the usual tutorial: Keras loads a picture, `model.predict` sees "
     f"it alone. **{DATASET}**: tf.data decodes and batches, `model.predict` sees it "
-    f"all. **{DEFAULT}** is `load_embedder()` and `embed_files` as they come.",
+    f"all. **{DEFAULT}** is `load_embedder()` and `embed_files` as they come: "
+    f"bfloat16 from {BFLOAT16_FROM} pixels on, float32 below.",
     "- **least cosine, top 10**: against plain Keras in float32 on the pixels that "
     "ours decode; top 10 is the share of the ten nearest that stay. The two peers "
     "that decode otherwise (the first two rows) see other pixels.",
