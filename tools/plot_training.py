@@ -1,0 +1,72 @@
+"""Draw the model card's curve: accuracy against passes.
+
+    python tools/plot_training.py [models/training.jsonl] [models/training.png]
+
+Reads the `log.jsonl` that `tools/train_resnet50.py` writes, one line a pass.
+"""
+
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+def draw(log: Path, picture: Path) -> None:
+    """Draw the log's accuracies and rates, and mark the passes of each size.
+
+    Parameters
+    ----------
+    log : path
+        JSON lines with the keys pass, size, rate, accuracy and average.
+    picture : path
+        Where to save; the suffix says in which format.
+    """
+    with open(log, encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    passes = [record["pass"] for record in records]
+    figure, (upper, lower) = plt.subplots(
+        2, sharex=True, figsize=(7, 4.2), height_ratios=[4, 1], layout="constrained"
+    )
+    for key, name, style in (
+        ("average", "moving average of the weights", "-"),
+        ("accuracy", "the network itself", "--"),
+    ):
+        shares = [100 * record[key] for record in records]
+        upper.plot(passes, shares, style, marker="o", markersize=3, label=name)
+    for size, run in groupby(records, key=lambda record: record["size"]):
+        run = [record["pass"] for record in run]
+        for axes in (upper, lower):
+            axes.axvline(run[-1] + 0.5, color="0.85", linewidth=1)
+        middle = (run[0] + run[-1]) / 2
+        upper.annotate(
+            f"{size} px",
+            (middle, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+        )
+    upper.set(ylabel="named right, %", ylim=(0, None))
+    upper.legend(loc="upper left", frameon=False)
+    rates = [record["rate"] for record in records]
+    lower.plot(passes, rates, color="0.4", marker="o", markersize=3)
+    lower.set(
+        xlabel="pass", ylabel="rate", ylim=(0, None), xlim=(0.5, passes[-1] + 0.5)
+    )
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    given = [Path(argument) for argument in sys.argv[1:]]
+    draw(*[*given, *[MODELS / "training.jsonl", MODELS / "training.png"][len(given) :]])
