@@ -17,8 +17,8 @@ apart.  The random cuts differ, so the groups of many generations overlap.
 
 They are synthetic all the same.  No picture belongs to them, no new kind of thing is
 among them, no two are near-duplicates as two photos of one moment are, and some of
-their numbers are negative, which ResNet50's never are.  Grown a hundredfold, they are
-kinder than real vectors to an index that looks into few cells; the benchmark's page
+their numbers are negative, which ResNet50's never are.  They are kinder than real
+vectors to an index that looks into few cells; the benchmark's page
 (tools/benchmark/RESULTS.md) compares the two.
 
 >>> import numpy as np
