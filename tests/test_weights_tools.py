@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tools.convert_weights import fill, layer_names, save_half
+from tools.plot_training import draw
 from utils.embeddings import build_resnet50, load_embedder, normalize, preprocess
 
 ROOT = Path(__file__).parents[1]
@@ -121,3 +122,11 @@ def test_training_stops_goes_on_and_exports(tmp_path):
     assert max(record["average"] for record in records) > 0.9
     with np.load(tmp_path / "out" / "weights.npz") as arrays:
         fill(build_resnet50(SIZE), dict(arrays))
+
+
+def test_the_curve_is_drawn_from_the_log_of_the_shipped_weights(tmp_path):
+    draw(ROOT / "models" / "training.jsonl", tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as drawn:
+        shipped = Image.open(ROOT / "models" / "training.png")
+        assert drawn.size == shipped.size
+        assert drawn.convert("L").getextrema() == (0, 255)
