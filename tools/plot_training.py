@@ -1,12 +1,12 @@
 """Draw the model card's curve: accuracy against passes.
 
-    python tools/plot_training.py [models/training.jsonl] [models/training.png]
+    python tools/plot_training.py
 
-Reads the `log.jsonl` that `tools/train_resnet50.py` writes, one line a pass.
+Reads `models/training.jsonl`, the `log.jsonl` that `tools/train_resnet50.py` wrote
+for the shipped weights, one line a pass; writes `models/training.png`.
 """
 
 import json
-import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -68,5 +68,4 @@ def draw(log: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]]
-    draw(*[*given, *[MODELS / "training.jsonl", MODELS / "training.png"][len(given) :]])
+    draw(MODELS / "training.jsonl", MODELS / "training.png")
