@@ -21,8 +21,8 @@ import pytest
 from tests.wrong_answers import ANYTHING, WRONG_ANSWERS
 from tools.notebooks import FOLDER, find_heading, find_lessons, solutions_of, tags
 from utils import exercises
+from utils.collection.search import Hit
 from utils.exercises import NOT_ANSWERED, find_fault, find_fault_in_function
-from utils.search import Hit
 
 GRADES = ["warm-up", "practice", "challenge"]
 ONE = "np.array(1)"  # a number, as some would hand it in; right in no exercise

@@ -220,7 +220,7 @@ def install(folder: Path) -> int:
     # As if the environment were activated: the check looks for its commands.
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
     status = subprocess.run(
-        [str(python), "-m", "utils.check"],
+        [str(python), "-m", "tools.doctor"],
         cwd=folder / "lookalike",
         env={**os.environ, "PATH": path},
     ).returncode

@@ -35,9 +35,9 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tools import doctor as check  # noqa: E402
 from tools import offline_install  # noqa: E402
 from tools.offline_install import SUMS, KitError, machine_name, this_computer  # noqa: E402
-from utils import check  # noqa: E402
 
 PYTHONS = ("3.11", "3.12", "3.13")
 LATEST = 99  # stands for the last number of the newest 3.11.x, 3.12.x, 3.13.x

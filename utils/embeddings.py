@@ -1,7 +1,7 @@
 """Turn pictures into unit vectors with Keras's ResNet50.
 
 Keras and TensorFlow are imported only when a network is needed: importing
-`utils.embeddings` is cheap.  How the network runs is the business of `utils.runtimes`.
+`utils.embeddings` is cheap.  How the network runs is the business of `utils.fast.runtimes`.
 
 >>> embedder = load_embedder()                                    # doctest: +SKIP
 >>> embedder.embed(images).shape                                  # doctest: +SKIP
@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from utils import images as pictures_of  # `images` are arrays here
-from utils import runtimes
 from utils.errors import WeightsError
-from utils.runtimes import check_runtime
+from utils.fast import runtimes
+from utils.fast.runtimes import check_runtime
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.index_choice import POINTS_PER_CELL
+from utils.practice.index_choice import POINTS_PER_CELL
 
 SAMPLE_A_CELL = 64  # vectors to train on, where the collection comes in blocks
 GRAPH = {"links": 16, "effort": 100}  # M and efConstruction: the same for every graph

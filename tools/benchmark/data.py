@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.enlarge import LENGTH_TOLERANCE, enlarge, iterate_enlarged
-from utils.extraction import embed_files
+from utils.collection.extraction import embed_files
 from utils.images import read_metadata, scan_folder
+from utils.practice.enlarge import LENGTH_TOLERANCE, enlarge, iterate_enlarged
 
 K = 10
 BLOCK = 16_384  # rows that are looked at together
@@ -126,7 +126,7 @@ def write_streamed(folder: Path, source: np.ndarray, n: int, n_queries: int) -> 
     """
     queries = enlarge(source, n_queries, seed=1)
     mark = fingerprint([source, queries, np.array([n])])
-    note = "drawn from the gallery's vectors by `utils.enlarge`; synthetic"
+    note = "drawn from the gallery's vectors by `utils.practice.enlarge`; synthetic"
     title = f"{n:,} vectors by enlargement"
     facts = Facts(title, note, n, source.shape[1], n_queries, mark, streamed=True)
     if not _is_there(folder, facts):
@@ -138,10 +138,10 @@ def write_streamed(folder: Path, source: np.ndarray, n: int, n_queries: int) -> 
 
 
 def write_enlarged(folder: Path, source: np.ndarray, n: int, n_queries: int) -> Path:
-    """Write a collection of n vectors drawn from the source; see `utils.enlarge`."""
+    """Write a collection of n vectors drawn from the source; see `utils.practice.enlarge`."""
     base, queries = enlarge(source, n), enlarge(source, n_queries, seed=1)
     title = f"{n:,} vectors by enlargement"
-    note = f"drawn from {len(source):,} real vectors by `utils.enlarge`; synthetic"
+    note = f"drawn from {len(source):,} real vectors by `utils.practice.enlarge`; synthetic"
     return write_collection(folder, base, queries, title=title, note=note)
 
 
@@ -184,7 +184,7 @@ def read_vectors(path: Path) -> np.ndarray:
         raise ValueError(
             f"{path}: expected float32 of shape (n, d), at least 100 vectors of 8 "
             f"numbers. Received: {dtype} of shape {shape}. Save the embeddings as "
-            "they come from utils.extraction.embed_files."
+            "they come from utils.collection.extraction.embed_files."
         )
     for start in range(0, len(vectors), BLOCK):
         lengths = np.linalg.norm(vectors[start : start + BLOCK], axis=1)

@@ -33,11 +33,13 @@ import numpy as np
 from tools.benchmark.extraction_page import DATASET, DEFAULT, LOOP, PEAK_SIDE, page
 from tools.benchmark.machine import describe, load
 from tools.benchmark.worker import memory
-from utils import extraction, images, runtimes
-from utils.cache import VectorCache
+from utils import images
+from utils.collection import extraction
+from utils.collection.cache import VectorCache
+from utils.collection.search import ImageSearch
 from utils.embeddings import Embedder, import_keras, load_embedder, normalize
+from utils.fast import runtimes
 from utils.metrics import average_precision, rank_relevance
-from utils.search import ImageSearch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -174,7 +176,7 @@ def batches(embedder: Embedder) -> Way:
 
 
 def ours(embedder: Embedder) -> Way:
-    """Use `utils.extraction.embed_files`, with a cache that knows nothing yet."""
+    """Use `utils.collection.extraction.embed_files`, with a cache that knows nothing yet."""
 
     def run(files: Files) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
@@ -541,7 +543,7 @@ def measure_memory(size: int) -> list[dict[str, Any]]:
 
 WARM_START = """
 import sys
-from utils.search import ImageSearch
+from utils.collection.search import ImageSearch
 hits = ImageSearch.load(sys.argv[1]).search(sys.argv[2])
 print(len(hits), "tensorflow" in sys.modules)
 """

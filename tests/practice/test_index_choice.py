@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils import index_choice as module
-from utils.index_choice import choose_cells, choose_code, choose_index
+from utils.practice import index_choice as module
+from utils.practice.index_choice import choose_cells, choose_code, choose_index
 
 GB = 1e9
 

@@ -12,10 +12,10 @@ from ipywidgets.widgets.widget import _instances
 from traitlets.config.loader import PyFileConfigLoader
 
 from tests.pictures_for_queries import make_collection
-from utils.query import INDEXES, MAX_BYTES, METRICS, QueryHandler
-from utils.widgets import INDEX_NAMES, QueryApp, upload_limit
+from utils.app.query import INDEXES, MAX_BYTES, METRICS, QueryHandler
+from utils.app.widgets import INDEX_NAMES, QueryApp, upload_limit
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tools.render_gallery.plan import (
     split_of,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 MAX_BYTES = 16_000_000
 ALL_ROUND, NARROW = ((-180, 180), (10, 45)), ((-60, 45), (2, 28))

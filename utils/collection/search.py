@@ -16,20 +16,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils import bundles, images, plotting
-from utils.cache import VectorCache
-from utils.catalogue import Catalogue, Item, absolute, common_folder
-from utils.changes import Changes, compare, finder, once_each, plan_changes
-from utils.embeddings import Embedder, load_embedder, precision_of
-from utils.errors import IndexFileError, LookalikeError, PictureError, printable
-from utils.extraction import (
+from utils import images, plotting
+from utils.collection import bundles
+from utils.collection.cache import VectorCache
+from utils.collection.catalogue import Catalogue, Item, absolute, common_folder
+from utils.collection.changes import Changes, compare, finder, once_each, plan_changes
+from utils.collection.extraction import (
     NO_DIRECTION,
     EmbeddedFiles,
     embed_files,
     has_direction,
 )
+from utils.collection.vector_index import VectorIndex
+from utils.embeddings import Embedder, load_embedder, precision_of
+from utils.errors import IndexFileError, LookalikeError, PictureError, printable
 from utils.images import Collection, Refusal
-from utils.indexes import VectorIndex, check_k, load_index
+from utils.indexes import check_k, load_index
 
 INDEX_FILE, ITEMS_FILE = "index.faiss", "items.json"
 
@@ -535,7 +537,7 @@ class ImageSearch:
         """Write the collection into a folder so that a crash cannot spoil it.
 
         At every moment `load` finds the collection that was saved before, or this
-        one.  `utils.bundles` describes the files.
+        one.  `utils.collection.bundles` describes the files.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from utils import bundles
+from utils.collection import bundles
 from utils.errors import LookalikeError
 
 Runtime = Callable[[np.ndarray], np.ndarray]

@@ -1,6 +1,6 @@
 """The interactive query: a small app in a notebook, or a page by itself under Voilà.
 
-It shows and passes values; `utils.query` decides.  So the app can be tested without a
+It shows and passes values; `utils.app.query` decides.  So the app can be tested without a
 browser, and whatever it finds a program finds, too.
 
 >>> QueryApp(QueryHandler(search))                                # doctest: +SKIP
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import ipywidgets as w
 
 from utils import images
+from utils.app.query import METRICS, Answer, QueryHandler, Question
+from utils.collection.search import Hit
 from utils.errors import LookalikeError, PictureError, printable
-from utils.query import METRICS, Answer, QueryHandler, Question
-from utils.search import Hit
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIDE, SMALL_SIDE = 136, 76  # pixels of a result's picture, and of a sample's
 MAX_K = 20
 MAX_NAME = 60  # characters of a file's name that are shown

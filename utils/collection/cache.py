@@ -16,7 +16,7 @@ import numpy as np
 
 from utils.errors import printable
 
-DEFAULT_PATH = Path(__file__).resolve().parents[1] / "output" / "cache.sqlite"
+DEFAULT_PATH = Path(__file__).resolve().parents[2] / "output" / "cache.sqlite"
 KEYS_A_QUERY = 500  # older SQLite takes 999 parameters at most
 SECONDS_TO_WAIT = 10.0  # for another process that is writing
 

@@ -1,6 +1,6 @@
 """The query handler: a picture's bytes in, hits out, whichever door they come through.
 
-The app in `utils.widgets`, a service and the tests all ask here, so no decision is made
+The app in `utils.app.widgets`, a service and the tests all ask here, so no decision is made
 in a callback or a route.
 
 >>> handler = QueryHandler(search)                                # doctest: +SKIP
@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from utils import images
+from utils.collection.search import Hit, ImageSearch
+from utils.collection.vector_index import VectorIndex
 from utils.errors import LookalikeError, PictureError, printable
-from utils.indexes import POINTS_PER_CELL, VectorIndex, check_k
-from utils.search import Hit, ImageSearch
+from utils.indexes import POINTS_PER_CELL, check_k
 
 INDEXES = ("Flat", "IVF", "HNSW")
 METRICS = {"cosine": "inner_product", "Euclidean": "l2"}

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils import bundles
-from utils.bundles import read_bundle, write_bundle
+from utils.collection import bundles
+from utils.collection.bundles import read_bundle, write_bundle
 from utils.errors import IndexFileError
 
-ROOT = Path(__file__).parents[1]
-OLD = Path(__file__).parent / "data" / "bundle_format_1"
+ROOT = Path(__file__).parents[2]
+OLD = Path(__file__).parents[1] / "data" / "bundle_format_1"
 FILES = {"first.bin": bytes(range(256)), "second.txt": b"two" * 30}
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
 
@@ -256,7 +256,7 @@ def test_a_disk_that_fails_at_any_step_leaves_one_whole_bundle(tmp_path, monkeyp
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr("utils.bundles.os.fsync", failing)
+    monkeypatch.setattr("utils.collection.bundles.os.fsync", failing)
     found = []
     for step in range(1, 8):  # two files, manifest, two folders, pointer, folder
         calls = step
@@ -294,7 +294,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_old_bundle(tmp_path):
     write_bundle(tmp_path, content(1), {"number": 1})
     program = """
         import resource, sys
-        from utils.bundles import write_bundle
+        from utils.collection.bundles import write_bundle
         limit = int(sys.argv[2])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
@@ -387,7 +387,7 @@ def test_a_folder_that_may_not_be_written_is_named(folder):
 # ---------------------------------------------------------------- kills and crowds
 SAVE_FOR_EVER = """
     import sys
-    from utils.bundles import write_bundle
+    from utils.collection.bundles import write_bundle
     number = int(sys.argv[2])
     while True:
         number += 1

@@ -6,10 +6,10 @@ import itertools
 import numpy as np
 import pytest
 
-from utils import enlarge as module
-from utils.enlarge import enlarge, iterate_enlarged, split_into_groups
 from utils.indexes import build_index, search_index
 from utils.metrics import ann_recall
+from utils.practice import enlarge as module
+from utils.practice.enlarge import enlarge, iterate_enlarged, split_into_groups
 
 
 def unit(vectors):

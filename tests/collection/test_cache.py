@@ -15,16 +15,16 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from utils.cache import VectorCache, _wait_for_others
+from utils.collection.cache import VectorCache, _wait_for_others
 from utils.timing import time_call
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Fills a cache in batches of 8 and says so after each; `vector` is known to the tests.
 FILL = """
 import sys
 import numpy as np
-from utils.cache import VectorCache
+from utils.collection.cache import VectorCache
 path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with VectorCache(path) as cache:
     print("ready", flush=True)
@@ -117,7 +117,9 @@ def test_the_environment_says_where_the_file_is(temporary_cache):
 
 def test_without_the_environment_the_file_is_in_output(monkeypatch, tmp_path):
     monkeypatch.delenv("LOOKALIKE_CACHE")
-    monkeypatch.setattr("utils.cache.DEFAULT_PATH", tmp_path / "output" / "c.sqlite")
+    monkeypatch.setattr(
+        "utils.collection.cache.DEFAULT_PATH", tmp_path / "output" / "c.sqlite"
+    )
     with VectorCache() as cache:
         assert cache.path == tmp_path / "output" / "c.sqlite"
         assert cache.path.exists()
@@ -390,7 +392,7 @@ def test_a_database_that_may_only_be_read_is_still_read(path):
 LIMITED = """
 import resource, sys, warnings
 import numpy as np
-from utils.cache import VectorCache
+from utils.collection.cache import VectorCache
 warnings.simplefilter("always")
 cache = VectorCache(sys.argv[1])
 cache.put("p", ["small"], np.ones((1, 64)))

@@ -1,4 +1,4 @@
-"""utils.check: what it finds in small trees, and on this machine."""
+"""tools.doctor: what it finds in small trees, and on this machine."""
 
 import ast
 import csv
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import check
-from utils.check import ATTENTION, GIB, OK, WRONG
+from tools import doctor as check
+from tools.doctor import ATTENTION, GIB, OK, WRONG
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 47649824\n"
 
 
@@ -349,7 +349,7 @@ def test_a_network_is_needed_for_keras_s_weights_alone():
 
 
 def run(*arguments, **environment):
-    program = [sys.executable, "-m", "utils.check", *arguments]
+    program = [sys.executable, "-m", "tools.doctor", *arguments]
     kept = {k: v for k, v in os.environ.items() if k != "LOOKALIKE_CACHE"}
     return subprocess.run(
         program,
@@ -374,7 +374,7 @@ def test_this_machine_is_described_and_each_line_begins_with_a_verdict():
 
 def test_it_works_with_no_package_at_all_and_says_what_to_install():
     """`-S -I`: a Python without site-packages."""
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import utils.check as c"
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import tools.doctor as c"
     program += "; sys.exit(c.main([]))"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program],
@@ -390,7 +390,7 @@ def test_it_works_with_no_package_at_all_and_says_what_to_install():
 
 
 def test_nothing_heavy_is_loaded_by_importing_it():
-    program = "import sys, utils.check; print(*sys.modules)"
+    program = "import sys, tools.doctor; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )

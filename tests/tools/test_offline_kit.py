@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from tools import offline_install, offline_kit
 from tools.offline_install import KitError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 CHECKS = 'print("checked by", __import__("tiny").NAME)\n'
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.pictures_for_queries import make_collection
+from utils.app.query import QueryHandler, Question
 from utils.errors import LookalikeError, PictureError
-from utils.query import QueryHandler, Question
 
 
 @pytest.fixture

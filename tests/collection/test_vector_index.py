@@ -23,14 +23,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from PIL import Image
 
-from utils import catalogue, indexes, search
-from utils.bundles import read_bundle, write_bundle
+from utils import indexes
+from utils.collection import catalogue, search
+from utils.collection.bundles import read_bundle, write_bundle
+from utils.collection.search import ImageSearch
+from utils.collection.vector_index import VectorIndex
 from utils.errors import IndexFileError, LookalikeError, PictureError
 from utils.images import Collection, content_hash, load_picture
-from utils.indexes import VectorIndex
-from utils.search import ImageSearch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FACTORIES = ["Flat", "IVF4,Flat", "IVF4,PQ4x4np", "HNSW8"]
 D = 8
 every_factory = pytest.mark.parametrize("factory", FACTORIES)
@@ -584,7 +585,8 @@ HOSTILE = """
     import random, resource, struct, sys, io
     import numpy as np
     from utils.errors import IndexFileError
-    from utils.indexes import VectorIndex, faiss
+    from utils.collection.vector_index import VectorIndex
+from utils.indexes import faiss
 
     faiss.omp_set_num_threads(1)
     vectors = np.random.default_rng(0).normal(size=(200, 8)).astype("float32")
@@ -1375,7 +1377,7 @@ def test_flipped_bits_and_truncations_of_a_search_are_refused(
 FORKED = """
     import os, sys, time
     from types import SimpleNamespace
-    from utils.search import ImageSearch
+    from utils.collection.search import ImageSearch
 
     saved, *states = sys.argv[1:]
     embedder = SimpleNamespace(pipeline="fake-4px", input_size=4)

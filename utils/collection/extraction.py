@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils import images
-from utils.cache import VectorCache
+from utils.collection.cache import VectorCache
 from utils.embeddings import DIMENSION, Embedder, load_embedder
 from utils.errors import PictureError
 from utils.images import Refusal

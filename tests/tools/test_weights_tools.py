@@ -16,7 +16,7 @@ from tools.convert_weights import fill, layer_names, save_half
 from tools.plot_training import draw
 from utils.embeddings import build_resnet50, load_embedder, normalize, preprocess
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIZE = 32
 
 

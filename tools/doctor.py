@@ -1,4 +1,4 @@
-"""Can a workshop start on this machine? Run ``python -m utils.check`` to be told.
+"""Can a workshop start on this machine? Run ``python -m tools.doctor`` to be told.
 
 One line a fact, *ok*, *attention* or *wrong*, and below it what to do. The exit
 status is 0 unless something is wrong. With ``--deep`` the packages that take long to
@@ -484,7 +484,7 @@ def run_probe(modules: Sequence[str], deep: bool = False) -> dict:
         ``errors`` (module to message), ``kernel``, ``runtimes``, ``vector``, and
         ``crash``: what it was doing and the end of its standard error, if it died.
     """
-    program = f"from utils.check import probe; probe({list(modules)!r}, {deep!r})"
+    program = f"from tools.doctor import probe; probe({list(modules)!r}, {deep!r})"
     try:
         child = subprocess.run(
             [sys.executable, "-c", program],
@@ -711,7 +711,7 @@ def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
 def main(arguments: list[str] | None = None) -> int:
     """Print every finding and a last word; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m utils.check", description=__doc__.split("\n")[0]
+        prog="python -m tools.doctor", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--deep", action="store_true", help="try TensorFlow, too")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """What to do when files have changed: compare a collection with its pictures.
 
-Nothing is changed here: `utils.search` carries out what this finds.
+Nothing is changed here: `utils.collection.search` carries out what this finds.
 """
 
 import functools
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils import images
-from utils.catalogue import Catalogue, Item, real_path, spell
+from utils.collection.catalogue import Catalogue, Item, real_path, spell
 from utils.errors import PictureError
 from utils.images import Refusal
 

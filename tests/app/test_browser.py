@@ -25,9 +25,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from utils.widgets import UPLOAD_LIMIT
+from utils.app.widgets import UPLOAD_LIMIT
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = "08_query_by_picture.ipynb"
 TOKEN = "lookalike-test"
 START_SECONDS, RUN_SECONDS, STEP_SECONDS = 120, 180, 30

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import notebooks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUESTION = "### Exercise 1, warm-up: find the largest"
 EXERCISE = "numbers = [3, 1, 2]\n# solution\nlargest = max(numbers)\nanswer = largest"
 CHECK = 'print("Not answered yet" if answer is ... else answer == 3)'

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from utils import images
-from utils.bundles import read_bundle
-from utils.cache import VectorCache
+from utils.collection.bundles import read_bundle
+from utils.collection.cache import VectorCache
+from utils.collection.extraction import embed_files
+from utils.collection.search import ImageSearch
 from utils.embeddings import load_embedder
 from utils.errors import IndexFileError, PictureError
-from utils.search import ImageSearch, embed_files
 
 SIZE = 32
 
@@ -205,7 +206,7 @@ def test_damaged_files_are_refused_by_name(search, embedder, tmp_path):
 
 
 def test_an_older_format_is_refused_with_the_mend(embedder):
-    old = Path(__file__).parent / "data" / "bundle_format_1"
+    old = Path(__file__).parents[1] / "data" / "bundle_format_1"
     with pytest.raises(IndexFileError, match="Received format 1.*from_folder"):
         ImageSearch.load(old, embedder=embedder)
 

@@ -10,15 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from utils import runtimes, search
-from utils.bundles import read_bundle
+from utils.collection import search
+from utils.collection.bundles import read_bundle
+from utils.collection.search import ImageSearch
 from utils.embeddings import load_embedder, normalize, precision_of, preprocess
 from utils.errors import LookalikeError
+from utils.fast import runtimes
+from utils.fast.runtimes import Fastest, check_runtime, fold_batch_norms, race
 from utils.images import load_pictures, read_metadata
-from utils.runtimes import Fastest, check_runtime, fold_batch_norms, race
-from utils.search import ImageSearch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIZE = 64
 needs_openvino = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in runtimes.PACKAGES),
