@@ -1,4 +1,10 @@
-"""One small family of errors: catch ``LookalikeError`` and you catch them all."""
+"""One small family of errors: catch ``LookalikeError`` and you catch them all.
+
+What every module checks in the same way stands here, too.
+"""
+
+import operator
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -15,6 +21,33 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def check_k(k: Any, name: str = "k") -> int:
+    """Return a number of results (or of anything that is counted) as a plain int.
+
+    FAISS refuses NumPy's integers; here they are welcome.
+
+    Raises
+    ------
+    ValueError
+        If `k` is no whole number, or below 1; the message calls it `name`.
+
+    Examples
+    --------
+    >>> check_k("2")
+    Traceback (most recent call last):
+    ValueError: k must be a whole number of at least 1. Received: '2'.
+    """
+    try:
+        number = operator.index(k)
+    except TypeError:
+        number = 0
+    if isinstance(k, bool) or number < 1:
+        raise ValueError(
+            f"{name} must be a whole number of at least 1. Received: {k!r}."
+        )
+    return number
 
 
 class LookalikeError(Exception):

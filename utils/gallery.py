@@ -1,0 +1,136 @@
+"""The bundled gallery: its pictures, labels and splits, and its vectors, in one line.
+
+>>> gallery, held_out, unseen = load_gallery()
+>>> len(gallery.paths), gallery.labels[0], gallery.paths[0].name
+(910, 'apple', 'apple_0_0.jpg')
+"""
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from utils.errors import printable
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES, OUTPUT = ROOT / "images", ROOT / "output"
+NUMBERS = {"instance": int, "view": int, "yaw": float, "elevation": float}
+
+Row = dict[str, Any]
+
+
+class Split(NamedTuple):
+    """One part of the collection; position i of each belongs to the same picture.
+
+    Attributes
+    ----------
+    paths : list of Path
+    labels : str array of shape (n,)
+    rows : list of dict
+        From `read_metadata`.
+    vectors : float32 array of shape (n, d) or None
+        None where `load_gallery` was given nothing to embed with.
+    """
+
+    paths: list[Path]
+    labels: np.ndarray
+    rows: list[Row]
+    vectors: np.ndarray | None
+
+
+class Gallery(NamedTuple):
+    """The three splits: the searched pictures, and two kinds of queries.
+
+    `held_out` shows other views of the things in `gallery`; the things in `unseen`
+    are of the same kinds, but none of them is in the gallery.
+    """
+
+    gallery: Split
+    held_out: Split
+    unseen: Split
+
+
+def load_gallery(embed: Callable[[list[Path]], Any] | None = None) -> Gallery:
+    """Return the bundled pictures by split, with their vectors if `embed` makes them.
+
+    Parameters
+    ----------
+    embed : function, optional
+        Called once, with all paths; returns what
+        `utils.collection.extraction.embed_files` does, such as that function itself.
+
+    Returns
+    -------
+    gallery : Gallery
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a picture or the table of them is missing or damaged.
+    """
+    rows = read_metadata()
+    paths = [IMAGES / row["file"] for row in rows]
+    vectors = None
+    if embed is not None:
+        embedded = embed(paths)
+        if embedded.refused:
+            path, reason = embedded.refused[0]
+            raise ValueError(
+                f"{printable(str(path))}: expected a picture of the bundled gallery. "
+                f"It was refused: {reason}. Bring it back: git checkout -- images."
+            )
+        vectors = embedded.vectors
+
+    def split(name: str) -> Split:
+        chosen = [i for i, row in enumerate(rows) if row["split"] == name]
+        labels = np.array([rows[i]["label"] for i in chosen])
+        own = None if vectors is None else vectors[chosen]
+        return Split([paths[i] for i in chosen], labels, [rows[i] for i in chosen], own)
+
+    return Gallery(split("gallery"), split("query"), split("unseen"))
+
+
+def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list[Row]:
+    """Read the table that describes the gallery, one dict for each picture.
+
+    Parameters
+    ----------
+    csv_path : path
+        ``images/metadata.csv``, or a file with its columns.
+
+    Returns
+    -------
+    rows : list of dict
+        ``instance`` and ``view`` are ints, ``yaw`` and ``elevation`` floats (degrees),
+        the other columns text; ``file`` is relative to the table's folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such table.
+    ValueError
+        If it is no CSV in UTF-8, a column is missing, or a number isn't one.
+    """
+    path = Path(csv_path).expanduser()
+    name = printable(str(path))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows: list[Row] = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{name}: expected CSV in UTF-8. ({error})") from error
+    missing = {"file", "label", *NUMBERS} - set(reader.fieldnames or [])
+    if missing:
+        raise ValueError(
+            f"{name}: expected the columns {sorted(missing)} as well. "
+            f"Received: {reader.fieldnames}."
+        )
+    for line, row in enumerate(rows, start=2):
+        try:
+            row.update({key: kind(row[key]) for key, kind in NUMBERS.items()})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}, line {line}: {error}") from error
+    return rows

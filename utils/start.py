@@ -1,0 +1,22 @@
+"""Run by the first cell of every notebook: finds `utils`, keeps tracebacks short.
+
+A program and not a module to import: what is set here belongs to the whole kernel.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def _start() -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    # Idle OpenMP threads spin by default, and take a core from the network that embeds
+    # the next batch. Read when FAISS is loaded, so it must be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
+    shell.InteractiveTB.set_mode("Minimal")  # one line of an error, not forty
+    shell.run_line_magic("config", 'InlineBackend.figure_formats = ["jpeg"]')
+
+
+_start()
+del _start
