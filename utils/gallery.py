@@ -15,7 +15,8 @@ import numpy as np
 
 from utils.errors import printable
 
-ROOT = Path(__file__).resolve().parents[1]
+# Not resolved: in a folder of links, output goes beside the links.
+ROOT = Path(os.path.abspath(__file__)).parents[1]
 IMAGES, OUTPUT = ROOT / "images", ROOT / "output"
 NUMBERS = {"instance": int, "view": int, "yaw": float, "elevation": float}
 
@@ -29,16 +30,21 @@ class Split(NamedTuple):
     ----------
     paths : list of Path
     labels : str array of shape (n,)
-    rows : list of dict
-        From `read_metadata`.
     vectors : float32 array of shape (n, d) or None
         None where `load_gallery` was given nothing to embed with.
+    rows : list of dict
+        From `read_metadata`.
     """
 
     paths: list[Path]
     labels: np.ndarray
-    rows: list[Row]
     vectors: np.ndarray | None
+    rows: list[Row]
+
+    @property
+    def things(self) -> np.ndarray:
+        """Which thing each picture shows, such as "mug 3": str array of shape (n,)."""
+        return np.array([f"{row['label']} {row['instance']}" for row in self.rows])
 
 
 class Gallery(NamedTuple):
@@ -53,7 +59,7 @@ class Gallery(NamedTuple):
     unseen: Split
 
 
-def load_gallery(embed: Callable[[list[Path]], Any] | None = None) -> Gallery:
+def load_gallery(embed: Callable[..., Any] | None = None, **options: Any) -> Gallery:
     """Return the bundled pictures by split, with their vectors if `embed` makes them.
 
     Parameters
@@ -61,6 +67,8 @@ def load_gallery(embed: Callable[[list[Path]], Any] | None = None) -> Gallery:
     embed : function, optional
         Called once, with all paths; returns what
         `utils.collection.extraction.embed_files` does, such as that function itself.
+    **options
+        Passed on to `embed`, such as ``embedder=...``.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def load_gallery(embed: Callable[[list[Path]], Any] | None = None) -> Gallery:
     paths = [IMAGES / row["file"] for row in rows]
     vectors = None
     if embed is not None:
-        embedded = embed(paths)
+        embedded = embed(paths, **options)
         if embedded.refused:
             path, reason = embedded.refused[0]
             raise ValueError(
@@ -88,7 +96,7 @@ def load_gallery(embed: Callable[[list[Path]], Any] | None = None) -> Gallery:
         chosen = [i for i, row in enumerate(rows) if row["split"] == name]
         labels = np.array([rows[i]["label"] for i in chosen])
         own = None if vectors is None else vectors[chosen]
-        return Split([paths[i] for i in chosen], labels, [rows[i] for i in chosen], own)
+        return Split([paths[i] for i in chosen], labels, own, [rows[i] for i in chosen])
 
     return Gallery(split("gallery"), split("query"), split("unseen"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def _start() -> None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(os.path.abspath(__file__)).parents[1]))
     # Idle OpenMP threads spin by default, and take a core from the network that embeds
     # the next batch. Read when FAISS is loaded, so it must be set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
