@@ -116,7 +116,7 @@ def play(tmp_path_factory) -> Iterator[Callable[[str], dict[int, Heard]]]:
     def run(notebook: str) -> dict[int, Heard]:
         cells = nbformat.read(LESSONS[notebook], as_version=4).cells
         cells = cells[: find_heading(cells, "## On your own")]
-        variables = {"ROOT": FOLDER.parent}  # which the shared first cell finds
+        variables: dict[str, Any] = {}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LOOKALIKE_CACHE", str(vectors))
             for cell in cells:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LESSON = FOLDER / "07_measure_search_quality.ipynb"
 SAVE = """\
 np.savez(
-    ROOT / "measured.npz", ap=ap, queries=queries, embeddings=embeddings,
+    "../measured.npz", ap=ap, queries=queries, embeddings=embeddings,
     query_labels=query_labels, labels=labels,
     query_groups=groups[asked], groups=groups[candidates],
 )"""
@@ -48,7 +48,7 @@ def measure(clone: Path, folder: Path, table: Path, group: list[str]):
     (cell,) = [c for c in notebook.cells if c.source.startswith("folder = ")]
     places = (f"{name} = Path({str(path)!r})" for name, path in
               (("folder", folder), ("table", table)))  # fmt: skip
-    cell.source = "\n".join([*places, f"group = {group}"])
+    cell.source = "\n".join(["from pathlib import Path", *places, f"group = {group}"])
     notebook.cells.append(new_code_cell(SAVE))
     copy = clone / "notebooks" / LESSON.name
     nbformat.write(notebook, copy)

@@ -68,17 +68,8 @@ METADATA = {
 }
 
 SETUP = """\
-import sys
-from pathlib import Path
-
-here = Path(globals().get("__vsc_ipynb_file__", "notebook")).absolute()
-ROOT = next((p for p in here.parents if (p / "utils/__init__.py").exists()), None)
-if ROOT is None:
-    raise FileNotFoundError("Start this notebook inside the Lookalike folder.")
-sys.path.insert(0, str(ROOT))  # so that `import utils` finds ours
-
-%xmode Minimal
-%config InlineBackend.figure_formats = ["jpeg"]"""
+# Not found? Open this notebook from the folder `notebooks` of Lookalike.
+%run ../utils/start.py"""
 
 OPENING = """\
 ## On your own

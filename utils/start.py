@@ -19,4 +19,4 @@ def _start() -> None:
 
 
 _start()
-del _start
+del _start, os, sys, Path  # `%run` would leave them in the notebook

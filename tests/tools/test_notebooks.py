@@ -1,8 +1,6 @@
 """tools/notebooks.py, on notebooks of a few cells."""
 
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -38,7 +36,7 @@ def sources(path, tag=None):
 def folder(tmp_path):
     """Two lessons; the first has an exercise."""
     (tmp_path / "utils").mkdir()
-    (tmp_path / "utils" / "__init__.py").touch()
+    shutil.copy(ROOT / "utils" / "start.py", tmp_path / "utils")
     folder = tmp_path / "notebooks"
     folder.mkdir()
     write(
@@ -265,34 +263,3 @@ def test_a_notebook_that_fails_stays_as_it_was(folder, capsys):
 def test_an_unknown_number_is_reported(folder, capsys):
     assert notebooks.main(["run", "77", "--folder", str(folder)]) == 1
     assert "no notebook" in capsys.readouterr().err
-
-
-def run_setup(where, before=""):
-    """Run the shared cell, without its magics, in a process of its own."""
-    plain = [line for line in notebooks.SETUP.splitlines() if line[:1] != "%"]
-    program = "\n".join([before, *plain, "import utils; print(utils.__file__)"])
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=where,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("where", [".", "notebooks", "tests", "tools/render_gallery"])
-def test_setup_finds_the_repository_from_any_of_its_folders(where):
-    found = run_setup(ROOT / where)
-    assert found.stdout.strip() == str(ROOT / "utils" / "__init__.py"), found.stderr
-
-
-def test_setup_goes_by_the_file_when_the_editor_names_it(tmp_path):
-    named = f"__vsc_ipynb_file__ = {str(ROOT / 'notebooks' / '01.ipynb')!r}"
-    found = run_setup(tmp_path, before=named)
-    assert found.stdout.strip() == str(ROOT / "utils" / "__init__.py"), found.stderr
-
-
-def test_setup_says_what_to_do_outside_the_repository(tmp_path):
-    found = run_setup(tmp_path)
-    assert "Start this notebook inside the Lookalike folder" in found.stderr
