@@ -1,6 +1,7 @@
 """Maintainers' programs, each runnable alone from the repository's root.
 
-- ``python -m tools.doctor``: can a workshop start on this machine?
+- ``python -m tools.doctor``: can a workshop start on this machine? What may crash
+  runs in ``tools.doctor_probe``
 - ``python tools/notebooks.py``: generated cells, execution, stored outputs
 - ``python tools/slides.py``, ``python tools/offline_kit.py``: for a workshop
 - ``python -m tools.benchmark``: indexes; ``python -m tools.benchmark.extraction``

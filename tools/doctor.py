@@ -4,8 +4,13 @@ One line a fact, *ok*, *attention* or *wrong*, and below it what to do. The exit
 status is 0 unless something is wrong. With ``--deep`` the packages that take long to
 import are tried as well, and TensorFlow turns a picture into a vector.
 
-It has to work where nothing else does: only the standard library is imported here,
-the other packages in a process of their own, which may crash.
+It has to work where nothing else does: at the top only the standard library and
+`utils.errors` are imported. What may crash is imported by `tools.doctor_probe`, in a
+process of its own. Two packages are asked here, and done without if they are missing:
+packaging and psutil.
+
+Each ``check_…`` function judges what it is given, as a `Finding` or several, and raises
+nothing. Sizes are bytes.
 """
 
 # The type hints of this file must not stop an old Python before it is told its age.
@@ -25,17 +30,17 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module, metadata
+from importlib import metadata
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from utils.errors import printable
 
 ROOT = Path(__file__).resolve().parents[1]
 OK, ATTENTION, WRONG = "ok", "attention", "wrong"
 
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 13)  # the range of Pythons; a test compares all others
 GIB = 1024**3
 MEMORY_NEEDED, MEMORY_WANTED = 1.5, 3.0  # GiB free, for one notebook with TensorFlow
 DISK_NEEDED, DISK_WANTED = 0.3, 1.0  # GiB free, for output/
@@ -47,11 +52,15 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
 INSTALL = "In this environment: python -m pip install -r requirements.txt"
+REINSTALL = (
+    "Install it afresh: python -m pip install --force-reinstall -r requirements.txt. "
+    "On Windows a DLL that fails to load often wants Microsoft's Visual C++ "
+    "Redistributable."
+)
 RESTORE = "Bring it back: git checkout -- {0}, or unpack the download again."
-FETCH_LFS = "Fetch what the pointers stand for: git lfs pull"
-MENDS = {
+FIXES = {
     "missing": RESTORE,
-    "a Git LFS pointer": FETCH_LFS,
+    "a Git LFS pointer": "Fetch what the pointers stand for: git lfs pull",
     "truncated": "A download or a copy stopped early: is the disk full? " + RESTORE,
     "changed": "Its bytes are not the published ones. " + RESTORE,
     "unreadable": "Check its permissions.",
@@ -62,6 +71,10 @@ OMP_ERROR = (
     "install with pip alone. KMP_DUPLICATE_LIB_OK=TRUE lets the program go on, at its "
     "own risk: crashes and wrong results are possible."
 )
+TWO_MAKES = (
+    "Two makes of OpenMP can wait for each other for ever. If a notebook hangs, set "
+    "OMP_NUM_THREADS=1, or install with pip alone."
+)
 CRASH = (
     "Install everything afresh in a new virtual environment. An illegal instruction "
     "means a processor older than the package expects."
@@ -69,17 +82,7 @@ CRASH = (
 
 
 class Finding(NamedTuple):
-    """One fact, what to think of it, and what to do about it.
-
-    Attributes
-    ----------
-    verdict : str
-        ``"ok"``, ``"attention"`` (a workshop can start) or ``"wrong"`` (it can't).
-    fact : str
-        What was found.
-    advice : str
-        What to do; empty if all is well.
-    """
+    """A verdict, the fact it is about, and what to do (empty if all is well)."""
 
     verdict: str
     fact: str
@@ -96,25 +99,18 @@ def check_python(
     version: tuple[int, ...] = sys.version_info[:3],
     bits: int = struct.calcsize("P") * 8,
 ) -> Finding:
-    """Is this Python one that the packages are made for?
-
-    Parameters
-    ----------
-    version : tuple of int
-    bits : int
-        Width of an address; TensorFlow is made for 64.
-    """
+    """Judge the version of Python, and the width of an address: TensorFlow needs 64."""
     where = f"{platform.system()} {platform.machine()}"
     fact = f"Python {'.'.join(map(str, version))}, {bits} bits, {where}"
-    if not OLDEST <= tuple(version[:2]) <= NEWEST or bits != 64:
-        low, high = ("{}.{}".format(*limit) for limit in (OLDEST, NEWEST))
-        return Finding(
-            WRONG,
-            fact,
-            f"Expected Python {low} to {high} with 64 bits. Make the virtual "
-            "environment anew with one of those.",
-        )
-    return Finding(OK, fact)
+    if OLDEST <= tuple(version[:2]) <= NEWEST and bits == 64:
+        return Finding(OK, fact)
+    low, high = ("{}.{}".format(*limit) for limit in (OLDEST, NEWEST))
+    return Finding(
+        WRONG,
+        fact,
+        f"Expected Python {low} to {high} with 64 bits. Make the virtual environment "
+        "anew with one of those.",
+    )
 
 
 def requirement_lines(path: Path) -> list[str]:
@@ -135,6 +131,11 @@ def requirement_lines(path: Path) -> list[str]:
     return found
 
 
+def name_of(requirement: str) -> str:
+    """Name of the package that a line of a requirements file asks for."""
+    return re.sub(r"[^\w.-].*", "", requirement)
+
+
 def installed_version(name: str) -> str | None:
     """Version of an installed package, or None; the package is not imported."""
     try:
@@ -146,24 +147,15 @@ def installed_version(name: str) -> str | None:
 def check_packages(
     path: Path, installed: Callable[[str], str | None] = installed_version
 ) -> list[Finding]:
-    """Is each package of a requirements file here, in the range asked for?
-
-    Parameters
-    ----------
-    path : Path
-        The requirements file.
-    installed : callable
-        From a package's name to its version, None where there is none.
-    """
+    """Judge each package of a requirements file: is it here, in the range asked for?"""
+    findings = []
     try:
         from packaging.requirements import Requirement
     except ImportError:
         Requirement = None  # noqa: N806  (a class, or none)
-    findings = []
-    if Requirement is None:
         findings.append(Finding(WRONG, "packaging: missing", INSTALL))
     for line in requirement_lines(path):
-        name = re.match(r"[\w.-]*", line).group()
+        name = name_of(line)
         asked, version = line[len(name) :].strip(), installed(name)
         if version is None:
             finding = Finding(WRONG, f"{name}: missing, asked for {asked}", INSTALL)
@@ -180,34 +172,33 @@ def check_packages(
 # ----------------------------------------------------------- memory, cores, disk
 
 
-def _amount(n_bytes: float) -> str:
-    return f"{n_bytes / GIB:.1f} GiB"
+def _judge_room(
+    fact: str, free: int, limits: tuple[float, float], advice: str
+) -> Finding:
+    needed, wanted = limits
+    if free >= wanted * GIB:
+        return Finding(OK, fact)
+    return Finding(ATTENTION if free >= needed * GIB else WRONG, fact, advice)
 
 
 def check_memory(free: int | None, total: int | None) -> Finding:
-    """Is there memory for one notebook?
-
-    Parameters
-    ----------
-    free, total : int or None
-        Bytes; None where they could not be measured.
-    """
+    """Judge the memory for one notebook; None where it could not be measured."""
     if free is None or total is None:
         return Finding(ATTENTION, "memory: not measured (psutil is missing)", INSTALL)
-    fact = f"memory: {_amount(free)} free of {_amount(total)}"
+    fact = f"memory: {free / GIB:.1f} GiB free of {total / GIB:.1f} GiB"
     advice = (
         f"One notebook with TensorFlow wants {MEMORY_WANTED:.0f} GiB free; with less "
         "its kernel may die. Close other programs and other notebooks' kernels."
     )
-    if free >= MEMORY_WANTED * GIB:
-        return Finding(OK, fact)
-    return Finding(ATTENTION if free >= MEMORY_NEEDED * GIB else WRONG, fact, advice)
+    return _judge_room(fact, free, (MEMORY_NEEDED, MEMORY_WANTED), advice)
 
 
 def measure_memory() -> tuple[int | None, int | None]:
     """Bytes free and in all, of the machine or of the container it runs in."""
     try:
-        memory = import_module("psutil").virtual_memory()
+        import psutil
+
+        memory = psutil.virtual_memory()
     except Exception:  # missing or broken: we can't know
         return None, None
     free, total = memory.available, memory.total
@@ -233,50 +224,28 @@ def count_cores() -> int:
 
 
 def check_threads(cores: int, threads: Mapping[str, int]) -> Finding:
-    """Do the libraries use as many threads as there are cores?
-
-    Parameters
-    ----------
-    cores : int
-    threads : mapping of str to int
-        Threads that each library will use.
-    """
+    """Judge the threads that each library will use."""
     used = ", ".join(f"{name} {n}" for name, n in sorted(threads.items()))
     fact = f"cores: {cores}; threads: {used or 'not known'}"
-    if any(n > cores for n in threads.values()):
-        return Finding(
-            ATTENTION,
-            fact,
-            "More threads than cores slow each other down. Before starting Jupyter, "
-            f"set OMP_NUM_THREADS={cores}.",
-        )
-    return Finding(OK, fact)
+    if all(n <= cores for n in threads.values()):
+        return Finding(OK, fact)
+    return Finding(
+        ATTENTION,
+        fact,
+        "More threads than cores slow each other down. Before starting Jupyter, set "
+        f"OMP_NUM_THREADS={cores}.",
+    )
 
 
 def check_disk(free: int) -> Finding:
-    """Is there room for what the notebooks write?
-
-    Parameters
-    ----------
-    free : int
-        Bytes free on the disk that holds the repository.
-    """
-    fact = f"disk: {_amount(free)} free"
+    """Judge the room for what the notebooks write, on the repository's disk."""
+    fact = f"disk: {free / GIB:.1f} GiB free"
     advice = f"The notebooks write to output/: make {DISK_WANTED:.0f} GiB free."
-    if free >= DISK_WANTED * GIB:
-        return Finding(OK, fact)
-    return Finding(ATTENTION if free >= DISK_NEEDED * GIB else WRONG, fact, advice)
+    return _judge_room(fact, free, (DISK_NEEDED, DISK_WANTED), advice)
 
 
 def check_writable(folder: Path, name: str) -> Finding:
-    """Can a file be written to a folder, which is made if need be?
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-        What the folder is for.
-    """
+    """Judge whether a file can be written to a folder, which is made if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -304,19 +273,7 @@ def _is_truncated(content: bytes) -> bool:
 
 
 def judge_file(path: Path, sha256: str) -> str:
-    """What is the matter with a published file? Empty if it is as it should be.
-
-    Parameters
-    ----------
-    path : Path
-    sha256 : str
-        Of the published file, in hexadecimal.
-
-    Returns
-    -------
-    state : str
-        ``""`` or one of the keys of `MENDS`.
-    """
+    """Say what is wrong with a published file: a key of `FIXES`, or nothing."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -331,37 +288,22 @@ def judge_file(path: Path, sha256: str) -> str:
 
 
 def check_weights(models: Path) -> Finding:
-    """Are the bundled weights the published ones?
-
-    Parameters
-    ----------
-    models : Path
-        The folder that holds the weights and the JSON file with their sum.
-    """
+    """Judge the bundled weights by the sum in the JSON file beside them."""
     weights, card = models / "resnet50_notop.weights.h5", models / "resnet50_notop.json"
     try:
         sha256 = str(json.loads(card.read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Finding(
-            WRONG,
-            f"weights: {card.name}, which holds their sum, is missing or damaged",
-            RESTORE.format("models"),
-        )
+        fact = f"weights: {card.name}, which holds their sum, is missing or damaged"
+        return Finding(WRONG, fact, RESTORE.format("models"))
     state = judge_file(weights, sha256)
     if state:
-        mend = MENDS[state].format("models")
-        return Finding(WRONG, f"weights: {weights.name} is {state}", mend)
+        fact = f"weights: {weights.name} is {state}"
+        return Finding(WRONG, fact, FIXES[state].format("models"))
     return Finding(OK, f"weights: {weights.name} is as published ({sha256[:12]})")
 
 
 def check_gallery(images: Path) -> list[Finding]:
-    """Are the pictures of the gallery the published ones?
-
-    Parameters
-    ----------
-    images : Path
-        The folder that holds the pictures and ``metadata.csv`` with their sums.
-    """
+    """Judge the gallery's pictures by the sums in its ``metadata.csv``."""
     try:
         with open(images / "metadata.csv", encoding="utf-8", newline="") as file:
             sums = {row["file"]: row["sha256"] for row in csv.DictReader(file)}
@@ -370,25 +312,21 @@ def check_gallery(images: Path) -> list[Finding]:
     if not sums:
         fact = "gallery: metadata.csv, which holds the sums, is missing or damaged"
         return [Finding(WRONG, fact, RESTORE.format("images"))]
-    bad: dict = {}
+    bad: dict[str, list[str]] = {}
     for name, sha256 in sums.items():
-        state = judge_file(images / name, sha256)
-        if state:
-            bad.setdefault(state, []).append(name)
-    findings = [
-        Finding(
-            WRONG,
-            f"gallery: {len(names)} of {len(sums)} pictures {state}: {names[0]}"
-            + (" ..." if len(names) > 1 else ""),
-            MENDS[state].format("images"),
-        )
-        for state, names in bad.items()
-    ]
-    strangers = sorted(
+        bad.setdefault(judge_file(images / name, sha256), []).append(name)
+    bad.pop("", None)
+    findings = []
+    for state, names in bad.items():
+        fact = f"gallery: {len(names)} of {len(sums)} pictures {state}: {names[0]}"
+        fact += " ..." if len(names) > 1 else ""
+        findings.append(Finding(WRONG, fact, FIXES[state].format("images")))
+    present = {
         path.relative_to(images).as_posix()
         for path in images.glob("*/*")
-        if path.name[0] != "." and path.relative_to(images).as_posix() not in sums
-    )
+        if path.name[0] != "."
+    }
+    strangers = sorted(present - set(sums))
     if strangers:
         fact = f"gallery: {len(strangers)} files too many: {strangers[0]}"
         advice = "The notebooks would count them. Keep your pictures in another folder."
@@ -399,95 +337,27 @@ def check_gallery(images: Path) -> list[Finding]:
 # ------------------------------------------------- libraries, in their own process
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else repr(error)
-
-
 def module_names(path: Path) -> list[str]:
     """Modules to import of the installed packages of a requirements file."""
-    wanted = [re.match(r"[\w.-]*", line).group() for line in requirement_lines(path)]
+    wanted = {name_of(line) for line in requirement_lines(path)}
     names = []
     for module, packages in metadata.packages_distributions().items():
         canonical = {re.sub(r"[-_.]+", "-", name).lower() for name in packages}
-        if canonical.intersection(wanted) and re.fullmatch(r"[A-Za-z]\w*", module):
+        if canonical & wanted and re.fullmatch(r"[A-Za-z]\w*", module):
             names.append(module)
     return sorted(names)
 
 
-def probe(modules: Sequence[str], deep: bool = False) -> None:
-    """Import modules and print, a JSON object a line, what became of them.
+def run_probe(modules: Sequence[str], deep: bool = False) -> dict[str, Any]:
+    """Run `tools.doctor_probe` and gather what it said.
 
-    Parameters
-    ----------
-    modules : sequence of str
-    deep : bool
-        Turn a picture into a vector, too.
+    The report holds ``errors`` (module to message), ``kernel``, ``runtimes``,
+    ``vector``; and ``crash``, what it was doing and its last words, if it died.
     """
-
-    def say(**facts: object) -> None:
-        print(json.dumps(facts), flush=True)
-
-    for name in modules:
-        say(doing=name)
-        try:
-            import_module(name)
-        except BaseException as error:  # even SystemExit: the next one is due
-            say(error=_first_line(error), module=name)
-    steps = [("vector", _embed)] if deep else []
-    for name, step in [*steps, ("runtimes", _list_runtimes), ("kernel", _find_kernel)]:
-        say(doing=name)
-        try:
-            say(**{name: step()})
-        except BaseException as error:
-            say(error=_first_line(error), module=name)
-
-
-def _find_kernel() -> str:
-    specs = import_module("jupyter_client.kernelspec").KernelSpecManager()
-    return specs.get_kernel_spec("python3").argv[0]
-
-
-def _list_runtimes() -> list[dict]:
-    """Thread pools of this process, as threadpoolctl lists them, and FAISS's."""
-    faiss = sys.modules.get("faiss")
-    pools = import_module("threadpoolctl").threadpool_info()
-    found = [
-        {
-            "api": pool["user_api"],
-            "name": pool["prefix"],
-            "file": "/".join(Path(pool["filepath"]).parts[-2:]),
-            "threads": pool["num_threads"],
-        }
-        for pool in pools
-    ]
-    if faiss is not None:
-        threads = faiss.omp_get_max_threads()
-        found.append({"api": "faiss", "name": "faiss", "file": "", "threads": threads})
-    return found
-
-
-def _embed() -> str:
-    numpy, embeddings = import_module("numpy"), import_module("utils.embeddings")
-    embedder = embeddings.load_embedder("bundled")
-    size = embedder.input_size
-    picture = numpy.full((1, size, size, 3), 127, dtype=numpy.uint8)
-    return f"{embedder!r}: {embedder.embed(picture).shape[1]} numbers"
-
-
-def run_probe(modules: Sequence[str], deep: bool = False) -> dict:
-    """Run `probe` in a process of its own, and gather what it said.
-
-    Returns
-    -------
-    report : dict
-        ``errors`` (module to message), ``kernel``, ``runtimes``, ``vector``, and
-        ``crash``: what it was doing and the end of its standard error, if it died.
-    """
-    program = f"from tools.doctor import probe; probe({list(modules)!r}, {deep!r})"
+    program = [sys.executable, "-m", "tools.doctor_probe", *modules]
     try:
         child = subprocess.run(
-            [sys.executable, "-c", program],
+            [*program, "--deep"] if deep else program,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -496,9 +366,10 @@ def run_probe(modules: Sequence[str], deep: bool = False) -> dict:
         )
         output, trouble, died = child.stdout, child.stderr, child.returncode != 0
     except subprocess.TimeoutExpired as late:
-        output, died = (late.stdout or b"").decode(errors="replace"), True
-        trouble = f"no answer in {PATIENCE} seconds"
-    report, doing = {"errors": {}}, "python"
+        output = (late.stdout or b"").decode(errors="replace")
+        trouble, died = f"no answer in {PATIENCE} seconds", True
+    report: dict[str, Any] = {"errors": {}}
+    doing = "python"
     for line in output.splitlines():
         try:
             facts = json.loads(line)
@@ -513,32 +384,18 @@ def run_probe(modules: Sequence[str], deep: bool = False) -> dict:
     return report
 
 
-def check_imports(report: Mapping, modules: Sequence[str]) -> list[Finding]:
-    """Can the packages be imported, all in one process?
-
-    Parameters
-    ----------
-    report : mapping
-        From `run_probe`.
-    modules : sequence of str
-        What it was asked to import.
-    """
+def check_imports(report: Mapping[str, Any], modules: Sequence[str]) -> list[Finding]:
+    """Judge what `run_probe` reported of these modules, all in one process."""
     findings = [
-        Finding(
-            WRONG,
-            f"{module} can't be imported: {message}",
-            "Install it afresh: python -m pip install --force-reinstall "
-            "-r requirements.txt. On Windows a DLL that fails to load often wants "
-            "Microsoft's Visual C++ Redistributable.",
-        )
+        Finding(WRONG, f"{module} can't be imported: {message}", REINSTALL)
         for module, message in report["errors"].items()
         if module in modules
     ]
     if "crash" in report:
         doing, trouble = report["crash"]
         last = trouble.splitlines()[-1] if trouble else "without a word"
-        mend = OMP_ERROR if "OMP: Error #15" in trouble else CRASH
-        findings.append(Finding(WRONG, f"Python died at {doing}: {last[:200]}", mend))
+        fix = OMP_ERROR if "OMP: Error #15" in trouble else CRASH
+        findings.append(Finding(WRONG, f"Python died at {doing}: {last[:200]}", fix))
     if "vector" in report["errors"]:
         message = report["errors"]["vector"]
         findings.append(Finding(WRONG, f"ResNet50 doesn't run: {message}", INSTALL))
@@ -547,33 +404,20 @@ def check_imports(report: Mapping, modules: Sequence[str]) -> list[Finding]:
     return findings or [Finding(OK, f"{len(modules)} modules imported in one process")]
 
 
-def check_openmp(pools: Sequence[Mapping], system: str) -> Finding:
-    """Do the OpenMP libraries of one process get along?
-
-    Parameters
-    ----------
-    pools : sequence of mapping
-        ``runtimes`` of `run_probe`.
-    system : str
-        As `platform.system` says: ``"Darwin"`` is macOS.
-    """
+def check_openmp(pools: Sequence[Mapping[str, Any]], system: str) -> Finding:
+    """Judge the OpenMP libraries among the ``runtimes``; "Darwin" is macOS."""
     runtimes = [pool for pool in pools if pool["api"] == "openmp"]
+    files = ", ".join(pool["file"] for pool in runtimes)
     if not runtimes:
         return Finding(OK, "OpenMP: no library loaded")
-    files = ", ".join(pool["file"] for pool in runtimes)
     if len(runtimes) == 1:
         return Finding(OK, f"OpenMP: one library, {files}")
     fact = f"OpenMP: {len(runtimes)} libraries in one process: {files}"
     if system == "Darwin":
         return Finding(ATTENTION, fact, "They got along just now. " + OMP_ERROR)
-    kinds = {pool["name"] for pool in runtimes}
-    if kinds >= {"libgomp", "libomp"} or kinds >= {"libgomp", "libiomp"}:
-        return Finding(
-            ATTENTION,
-            fact,
-            "Two makes of OpenMP can wait for each other for ever. If a notebook "
-            "hangs, set OMP_NUM_THREADS=1, or install with pip alone.",
-        )
+    makes = {pool["name"] for pool in runtimes}
+    if "libgomp" in makes and makes & {"libomp", "libiomp"}:
+        return Finding(ATTENTION, fact, TWO_MAKES)
     return Finding(OK, fact + " (harmless on this system)")
 
 
@@ -581,18 +425,10 @@ def check_openmp(pools: Sequence[Mapping], system: str) -> Finding:
 
 
 def check_kernel(program: str | None, executable: str = sys.executable) -> Finding:
-    """Does Jupyter's kernel ``python3`` belong to this environment?
-
-    Parameters
-    ----------
-    program : str or None
-        What the kernel's specification starts; None if there is none.
-    executable : str
-        The Python of this environment.
-    """
-    mend = "Give this environment its own: python -m ipykernel install --sys-prefix"
+    """Judge what Jupyter's kernel ``python3`` starts; None: there is no such kernel."""
+    fix = "Give this environment its own: python -m ipykernel install --sys-prefix"
     if program is None:
-        return Finding(WRONG, "kernel python3: not found", mend)
+        return Finding(WRONG, "kernel python3: not found", fix)
 
     def folder(path: str) -> str:
         return os.path.normcase(os.path.abspath(os.path.dirname(path)))
@@ -600,38 +436,24 @@ def check_kernel(program: str | None, executable: str = sys.executable) -> Findi
     # A bare `python` is replaced by the Python that runs Jupyter.
     if os.path.dirname(program) and folder(program) != folder(executable):
         fact = f"kernel python3: belongs to another environment, {program}"
-        return Finding(WRONG, fact, mend)
+        return Finding(WRONG, fact, fix)
     return Finding(OK, "kernel python3: of this environment")
 
 
 def check_jupyter(command: str | None, scripts: str) -> Finding:
-    """Does the command ``jupyter`` start this environment's?
-
-    Parameters
-    ----------
-    command : str or None
-        Where the shell finds it.
-    scripts : str
-        Where this environment keeps its commands.
-    """
-    mend = "Activate this environment, or start it by: python -m jupyterlab"
+    """Judge the command ``jupyter`` that the shell finds: is it one of our scripts?"""
+    fix = "Activate this environment, or start it by: python -m jupyterlab"
     if command is None:
-        return Finding(ATTENTION, "command jupyter: not on the path", mend)
-    if not os.path.isdir(scripts) or not os.path.samefile(
-        os.path.dirname(command) or ".", scripts
-    ):
-        fact = f"command jupyter: of another environment, {command}"
-        return Finding(ATTENTION, fact, mend)
-    return Finding(OK, "command jupyter: of this environment")
+        return Finding(ATTENTION, "command jupyter: not on the path", fix)
+    folder = os.path.dirname(command) or "."
+    if os.path.isdir(scripts) and os.path.samefile(folder, scripts):
+        return Finding(OK, "command jupyter: of this environment")
+    fact = f"command jupyter: of another environment, {command}"
+    return Finding(ATTENTION, fact, fix)
 
 
 def check_settings(environment: Mapping[str, str]) -> list[Finding]:
-    """Do environment variables change what the notebooks do?
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-    """
+    """Judge environment variables that change what the notebooks do."""
     consequences = {
         "MPLBACKEND": "every figure vanishes from the notebooks",
         "LOOKALIKE_WEIGHTS": "other weights are taken than in the stored outputs",
@@ -639,48 +461,35 @@ def check_settings(environment: Mapping[str, str]) -> list[Finding]:
         "PYTHONPATH": "packages may come from other folders than this environment's",
     }
     harmless = {("KERAS_BACKEND", "tensorflow"), ("LOOKALIKE_WEIGHTS", "bundled")}
-    findings = [
-        Finding(
-            ATTENTION,
-            f"{name} is set to {environment[name]}: {consequence}",
-            f"Unless you mean it, start Jupyter without {name}.",
-        )
-        for name, consequence in consequences.items()
-        if environment.get(name) and (name, environment[name]) not in harmless
-    ]
+    findings = []
+    for name, consequence in consequences.items():
+        value = environment.get(name)
+        if value and (name, value) not in harmless:
+            fact = f"{name} is set to {value}: {consequence}"
+            advice = f"Unless you mean it, start Jupyter without {name}."
+            findings.append(Finding(ATTENTION, fact, advice))
     return findings or [Finding(OK, "settings: no variable changes the notebooks")]
 
 
 def check_network(environment: Mapping[str, str]) -> Finding:
-    """Is a network needed?
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-    """
-    if environment.get("LOOKALIKE_WEIGHTS") == "imagenet":
+    """Judge whether a network is needed."""
+    if environment.get("LOOKALIKE_WEIGHTS") != "imagenet":
         return Finding(
-            ATTENTION,
-            "network: LOOKALIKE_WEIGHTS=imagenet wants weights of Keras",
-            "They must be on this machine already; without the variable nothing is "
-            "fetched.",
+            OK, "network: none needed, pictures and weights are on this disk"
         )
-    return Finding(OK, "network: none needed, pictures and weights are on this disk")
+    return Finding(
+        ATTENTION,
+        "network: LOOKALIKE_WEIGHTS=imagenet wants weights of Keras",
+        "They must be on this machine already; without the variable nothing is "
+        "fetched.",
+    )
 
 
 # ------------------------------------------------------------------------ program
 
 
 def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
-    """Yield every finding about this machine and a copy of the repository.
-
-    Parameters
-    ----------
-    root : Path
-        The repository.
-    deep : bool
-        Import the slow packages, too, and use TensorFlow.
-    """
+    """Yield every finding about this machine and a copy of the repository."""
     environment, requirements = os.environ, root / "requirements.txt"
     yield check_python()
     yield from check_packages(requirements)
@@ -711,7 +520,7 @@ def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
 def main(arguments: list[str] | None = None) -> int:
     """Print every finding and a last word; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.doctor", description=__doc__.split("\n")[0]
+        prog="python -m tools.doctor", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--deep", action="store_true", help="try TensorFlow, too")
     options = parser.parse_args(arguments)
@@ -722,10 +531,10 @@ def main(arguments: list[str] | None = None) -> int:
         for finding in findings:
             print(finding, flush=True)
             wrong += finding.verdict == WRONG
-        if advice:  # once below all the facts that it mends
+        if advice:  # once, below all the facts it is for
             print(printable(f"{'':<11}{advice}"), flush=True)
     if wrong:
-        print(f"\nNot yet: mend what is wrong ({wrong}) and run this again.")
+        print(f"\nNot yet: fix what is wrong ({wrong}) and run this again.")
         return 1
     print("\nA workshop can start.")
     return 0

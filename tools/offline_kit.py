@@ -35,11 +35,11 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tools import doctor as check  # noqa: E402
+from tools import doctor  # noqa: E402
 from tools import offline_install  # noqa: E402
 from tools.offline_install import SUMS, KitError, machine_name, this_computer  # noqa: E402
 
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = [f"3.{minor}" for minor in range(doctor.OLDEST[1], doctor.NEWEST[1] + 1)]
 LATEST = 99  # stands for the last number of the newest 3.11.x, 3.12.x, 3.13.x
 CONSTRAINTS = "tests/constraints.txt"
 # Without git: what is never part of the repository. .gitignore says the same.
@@ -358,9 +358,9 @@ def copy_repository(source: Path, target: Path) -> str:
 
 def check_copy(folder: Path) -> None:
     """Refuse a copy of the repository whose weights or pictures are damaged."""
-    findings = [check.check_weights(folder / "models")]
-    findings += check.check_gallery(folder / "images")
-    wrong = [finding for finding in findings if finding.verdict == check.WRONG]
+    findings = [doctor.check_weights(folder / "models")]
+    findings += doctor.check_gallery(folder / "images")
+    wrong = [finding for finding in findings if finding.verdict == doctor.WRONG]
     if wrong:
         raise KitError("\n".join(f"{f.fact}. {f.advice}" for f in wrong))
 
@@ -406,7 +406,7 @@ def add_wheels(copy: Path, wheels: Path, options: argparse.Namespace) -> str:
     download(wheels, name, python, arguments=arguments, folder=copy)
     held = read_wheels(wheels)
     oldest = oldest_python(held, python)
-    lines = check.requirement_lines(copy / options.requirements)
+    lines = doctor.requirement_lines(copy / options.requirements)
     environment = marker_environment(PLATFORMS[name], oldest)
     missing = find_missing(held, [Requirement(line) for line in lines], environment)
     if missing:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import doctor as check
+from tools import doctor
 from tools.doctor import ATTENTION, GIB, OK, WRONG
 
 ROOT = Path(__file__).parents[2]
@@ -55,28 +55,41 @@ def one(findings):
 
 @pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1)])
 def test_supported_pythons_are_fine(version):
-    assert check.check_python(version, 64).verdict == OK
+    assert doctor.check_python(version, 64).verdict == OK
 
 
 @pytest.mark.parametrize(
     ("version", "bits"), [((3, 10, 9), 64), ((3, 14, 0), 64), ((3, 12, 1), 32)]
 )
 def test_other_pythons_are_refused_with_the_range(version, bits):
-    finding = check.check_python(version, bits)
+    finding = doctor.check_python(version, bits)
     assert finding.verdict == WRONG
     assert "Expected Python 3.11 to 3.13 with 64 bits" in finding.advice
 
 
-def test_the_range_of_pythons_is_the_one_the_requirements_state():
-    first = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n")[0]
-    assert "Python 3.11 to 3.13" in first
-    assert (check.OLDEST, check.NEWEST) == ((3, 11), (3, 13))
+def test_every_file_that_names_pythons_names_the_same_range():
+    """It stands in `OLDEST` and `NEWEST`; .ci/run and the offline kit ask there."""
+    ends = {doctor.OLDEST, doctor.NEWEST}
+    places = {  # file: where in it a minor version stands, and what it should say
+        "README.md": (r"(?m)^Python 3.*virtual environment", ends),
+        "requirements.txt": (r"\A.*", ends),
+        ".github/workflows/ci.yml": (r"python: \[.*\]", ends),
+        "pyproject.toml": (
+            r"target-version = .*|python_version = .*",
+            ends - {max(ends)},
+        ),
+    }
+    for path, (where, expected) in places.items():
+        lines = re.findall(where, (ROOT / path).read_text(encoding="utf-8"))
+        minors = re.findall(r"\b(?:py)?3\.?(\d\d)\b", " ".join(lines))
+        named = {(3, int(minor)) for minor in minors}
+        assert {min(named), max(named)} == expected, path
 
 
 def test_requirements_are_read_with_those_they_include_and_without_comments(tmp_path):
     (tmp_path / "a.txt").write_text("-r b.txt\n# pytest\nruff>=0.9  # lints\n\n")
     (tmp_path / "b.txt").write_text("numpy>=2.0\npkg @ file:///x#egg=1\n")
-    lines = check.requirement_lines(tmp_path / "a.txt")
+    lines = doctor.requirement_lines(tmp_path / "a.txt")
     assert lines == ["numpy>=2.0", "pkg @ file:///x#egg=1", "ruff>=0.9"]
 
 
@@ -84,7 +97,7 @@ def test_packages_are_compared_with_the_range_asked_for(tmp_path):
     path = tmp_path / "requirements.txt"
     path.write_text("numpy>=2.0\npillow>=11.0,<12\nfaiss-cpu>=1.14.2\ntqdm\n")
     versions = {"numpy": "2.4.6", "pillow": "10.1", "tqdm": "5.0rc1"}
-    numpy, pillow, faiss, tqdm = check.check_packages(path, versions.get)
+    numpy, pillow, faiss, tqdm = doctor.check_packages(path, versions.get)
     assert numpy == (OK, "numpy 2.4.6 (>=2.0)", "")
     assert pillow[:2] == (WRONG, "pillow 10.1, asked for >=11.0,<12")
     assert faiss[:2] == (WRONG, "faiss-cpu: missing, asked for >=1.14.2")
@@ -96,7 +109,7 @@ def test_without_packaging_the_others_are_still_looked_up(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
     path = tmp_path / "requirements.txt"
     path.write_text("numpy>=2.0\npillow>=11.0\n")
-    findings = check.check_packages(path, {"numpy": "2.4.6"}.get)
+    findings = doctor.check_packages(path, {"numpy": "2.4.6"}.get)
     assert [finding.verdict for finding in findings] == [WRONG, OK, WRONG]
     assert findings[0].fact == "packaging: missing"
 
@@ -108,7 +121,7 @@ def test_without_packaging_the_others_are_still_looked_up(tmp_path, monkeypatch)
     ("free", "verdict"), [(0.5, WRONG), (2.0, ATTENTION), (4.0, OK)]
 )
 def test_little_memory_is_said_and_very_little_is_wrong(free, verdict):
-    finding = check.check_memory(int(free * GIB), 8 * GIB)
+    finding = doctor.check_memory(int(free * GIB), 8 * GIB)
     assert finding.verdict == verdict
     assert f"{free} GiB free of 8.0 GiB" in finding.fact
     assert ("Close other programs" in finding.advice) == (verdict != OK)
@@ -116,39 +129,39 @@ def test_little_memory_is_said_and_very_little_is_wrong(free, verdict):
 
 def test_memory_that_cannot_be_measured_stops_nobody(monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
-    assert check.measure_memory() == (None, None)
-    assert check.check_memory(None, None).verdict == ATTENTION
+    assert doctor.measure_memory() == (None, None)
+    assert doctor.check_memory(None, None).verdict == ATTENTION
 
 
 def test_memory_of_this_machine_is_measured():
-    free, total = check.measure_memory()
+    free, total = doctor.measure_memory()
     assert 0 < free <= total
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(0.1, WRONG), (0.5, ATTENTION), (9, OK)])
 def test_a_full_disk_is_wrong(free, verdict):
-    assert check.check_disk(int(free * GIB)).verdict == verdict
+    assert doctor.check_disk(int(free * GIB)).verdict == verdict
 
 
 def test_more_threads_than_cores_are_worth_a_word():
-    assert check.check_threads(2, {"faiss": 2, "libgomp": 1}).verdict == OK
-    finding = check.check_threads(2, {"faiss": 16})
+    assert doctor.check_threads(2, {"faiss": 2, "libgomp": 1}).verdict == OK
+    finding = doctor.check_threads(2, {"faiss": 16})
     assert finding.verdict == ATTENTION
     assert "OMP_NUM_THREADS=2" in finding.advice
 
 
 def test_cores_are_those_that_this_process_may_use():
-    assert 1 <= check.count_cores() <= os.cpu_count()
+    assert 1 <= doctor.count_cores() <= os.cpu_count()
 
 
 def test_a_folder_is_made_and_written_to(tmp_path):
-    assert check.check_writable(tmp_path / "new" / "one", "output/").verdict == OK
+    assert doctor.check_writable(tmp_path / "new" / "one", "output/").verdict == OK
     assert list((tmp_path / "new" / "one").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(tmp_path):
     (tmp_path / "file").touch()
-    finding = check.check_writable(tmp_path / "file" / "output", "output/")
+    finding = doctor.check_writable(tmp_path / "file" / "output", "output/")
     assert finding.verdict == WRONG
     assert str(tmp_path / "file" / "output") in finding.advice
 
@@ -157,8 +170,8 @@ def test_a_folder_that_cannot_be_written_is_wrong(tmp_path):
 
 
 def test_published_files_are_recognised(tree):
-    assert check.check_weights(tree / "models").verdict == OK
-    finding = one(check.check_gallery(tree / "images"))
+    assert doctor.check_weights(tree / "models").verdict == OK
+    finding = one(doctor.check_gallery(tree / "images"))
     assert (finding.verdict, finding.fact) == (
         OK,
         "gallery: 3 pictures, all as published",
@@ -192,7 +205,7 @@ ADVICE = {
 @pytest.mark.parametrize("how", [*ADVICE, "empty"])
 def test_damaged_weights_get_the_advice_that_fits(tree, how):
     damage(tree / "models" / "resnet50_notop.weights.h5", how)
-    finding = check.check_weights(tree / "models")
+    finding = doctor.check_weights(tree / "models")
     state = "truncated" if how == "empty" else how
     assert finding.verdict == WRONG
     assert finding.fact == f"weights: resnet50_notop.weights.h5 is {state}"
@@ -202,7 +215,7 @@ def test_damaged_weights_get_the_advice_that_fits(tree, how):
 @pytest.mark.parametrize("how", [*ADVICE, "empty"])
 def test_damaged_pictures_get_the_advice_that_fits(tree, how):
     damage(tree / "images" / "mug" / "mug_0_1.jpg", how)
-    finding = one(check.check_gallery(tree / "images"))
+    finding = one(doctor.check_gallery(tree / "images"))
     state = "truncated" if how == "empty" else how
     assert finding.verdict == WRONG
     assert finding.fact == f"gallery: 1 of 3 pictures {state}: mug/mug_0_1.jpg"
@@ -212,7 +225,7 @@ def test_damaged_pictures_get_the_advice_that_fits(tree, how):
 def test_each_kind_of_damage_gets_a_line_of_its_own(tree):
     for view, how in enumerate(["missing", "changed", "missing"]):
         damage(tree / "images" / "mug" / f"mug_0_{view}.jpg", how)
-    facts = [finding.fact for finding in check.check_gallery(tree / "images")]
+    facts = [finding.fact for finding in doctor.check_gallery(tree / "images")]
     assert facts == [
         "gallery: 2 of 3 pictures missing: mug/mug_0_0.jpg ...",
         "gallery: 1 of 3 pictures changed: mug/mug_0_1.jpg",
@@ -222,7 +235,7 @@ def test_each_kind_of_damage_gets_a_line_of_its_own(tree):
 def test_pictures_of_somebody_else_are_worth_a_word(tree):
     (tree / "images" / "mug" / "mine.jpg").touch()
     (tree / "images" / "mug" / ".DS_Store").touch()
-    finding = one(check.check_gallery(tree / "images"))
+    finding = one(doctor.check_gallery(tree / "images"))
     assert finding.verdict == ATTENTION
     assert finding.fact == "gallery: 1 files too many: mug/mine.jpg"
 
@@ -231,7 +244,7 @@ def test_pictures_of_somebody_else_are_worth_a_word(tree):
 def test_a_missing_or_damaged_list_of_sums_is_wrong(tree, content):
     path = tree / "images" / "metadata.csv"
     path.unlink() if content is None else path.write_bytes(content)
-    finding = one(check.check_gallery(tree / "images"))
+    finding = one(doctor.check_gallery(tree / "images"))
     assert finding.verdict == WRONG
     assert "metadata.csv" in finding.fact
 
@@ -239,16 +252,16 @@ def test_a_missing_or_damaged_list_of_sums_is_wrong(tree, content):
 @pytest.mark.parametrize("content", ["", "{}", "[1]"])
 def test_a_damaged_card_of_the_weights_is_wrong(tree, content):
     (tree / "models" / "resnet50_notop.json").write_text(content)
-    assert check.check_weights(tree / "models").verdict == WRONG
+    assert doctor.check_weights(tree / "models").verdict == WRONG
 
 
 # ------------------------------------------------- libraries, in their own process
 
 
 def test_a_module_that_fails_is_named_and_the_others_are_imported():
-    report = check.run_probe(["json", "nothing_of_that_name"])
+    report = doctor.run_probe(["json", "nothing_of_that_name"])
     assert list(report["errors"]) == ["nothing_of_that_name"]
-    finding = one(check.check_imports(report, ["json", "nothing_of_that_name"]))
+    finding = one(doctor.check_imports(report, ["json", "nothing_of_that_name"]))
     assert finding.verdict == WRONG
     assert "No module named 'nothing_of_that_name'" in finding.fact
 
@@ -262,8 +275,8 @@ def modules(tmp_path, monkeypatch):
 
 def test_a_module_that_kills_python_is_named(modules):
     (modules / "deadly.py").write_text("import os\nos.abort()\n")
-    report = check.run_probe(["json", "deadly"])
-    finding = one(check.check_imports(report, ["json", "deadly"]))
+    report = doctor.run_probe(["json", "deadly"])
+    finding = one(doctor.check_imports(report, ["json", "deadly"]))
     assert (finding.verdict, finding.fact) == (
         WRONG,
         "Python died at deadly: without a word",
@@ -275,7 +288,7 @@ def test_two_openmp_libraries_that_stop_python_are_explained(modules):
     (modules / "clash.py").write_text(
         f"import os, sys\nsys.stderr.write({said!r})\nsys.stderr.flush()\nos.abort()\n"
     )
-    finding = one(check.check_imports(check.run_probe(["clash"]), ["clash"]))
+    finding = one(doctor.check_imports(doctor.run_probe(["clash"]), ["clash"]))
     assert finding.verdict == WRONG
     assert "conda and pip were mixed" in finding.advice
     assert "KMP_DUPLICATE_LIB_OK" in finding.advice
@@ -283,8 +296,8 @@ def test_two_openmp_libraries_that_stop_python_are_explained(modules):
 
 def test_a_process_that_never_answers_is_given_up(modules, monkeypatch):
     (modules / "endless.py").write_text("import time\ntime.sleep(60)\n")
-    monkeypatch.setattr(check, "PATIENCE", 2)
-    finding = one(check.check_imports(check.run_probe(["endless"]), ["endless"]))
+    monkeypatch.setattr(doctor, "PATIENCE", 2)
+    finding = one(doctor.check_imports(doctor.run_probe(["endless"]), ["endless"]))
     assert finding.fact == "Python died at endless: no answer in 2 seconds"
 
 
@@ -294,11 +307,11 @@ def openmp(*names):
 
 def test_openmp_libraries_are_judged_by_their_number_make_and_system():
     pools = [{"api": "blas", "name": "libopenblas", "file": "b", "threads": 2}]
-    assert check.check_openmp(pools, "Darwin").verdict == OK
-    assert check.check_openmp(openmp("libomp"), "Darwin").verdict == OK
-    assert check.check_openmp(openmp("libgomp", "libgomp"), "Linux").verdict == OK
-    assert check.check_openmp(openmp("libgomp", "libomp"), "Linux")[0] == ATTENTION
-    twice = check.check_openmp(openmp("libomp", "libomp"), "Darwin")
+    assert doctor.check_openmp(pools, "Darwin").verdict == OK
+    assert doctor.check_openmp(openmp("libomp"), "Darwin").verdict == OK
+    assert doctor.check_openmp(openmp("libgomp", "libgomp"), "Linux").verdict == OK
+    assert doctor.check_openmp(openmp("libgomp", "libomp"), "Linux")[0] == ATTENTION
+    twice = doctor.check_openmp(openmp("libomp", "libomp"), "Darwin")
     assert twice.verdict == ATTENTION
     assert "OMP: Error #15" in twice.advice
 
@@ -310,29 +323,29 @@ def test_a_kernel_of_another_environment_is_wrong(tmp_path):
     mine = str(tmp_path / "mine" / "bin" / "python")
     other = str(tmp_path / "other" / "bin" / "python")
     for program in ("python", "python3", mine, mine + "3.11"):
-        assert check.check_kernel(program, mine).verdict == OK
-    finding = check.check_kernel(other, mine)
+        assert doctor.check_kernel(program, mine).verdict == OK
+    finding = doctor.check_kernel(other, mine)
     assert finding.verdict == WRONG
     assert other in finding.fact
     assert "ipykernel install --sys-prefix" in finding.advice
-    assert check.check_kernel(None, mine).verdict == WRONG
+    assert doctor.check_kernel(None, mine).verdict == WRONG
 
 
 def test_a_jupyter_of_another_environment_is_worth_a_word(tmp_path):
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.mkdir()
     other.mkdir()
-    assert check.check_jupyter(str(mine / "jupyter"), str(mine)).verdict == OK
+    assert doctor.check_jupyter(str(mine / "jupyter"), str(mine)).verdict == OK
     for command in (None, str(other / "jupyter")):
-        finding = check.check_jupyter(command, str(mine))
+        finding = doctor.check_jupyter(command, str(mine))
         assert finding.verdict == ATTENTION
         assert "python -m jupyterlab" in finding.advice
 
 
 def test_variables_that_change_the_notebooks_are_named():
-    assert one(check.check_settings({"HOME": "x"})).verdict == OK
-    assert one(check.check_settings({"LOOKALIKE_WEIGHTS": "bundled"})).verdict == OK
-    finding = one(check.check_settings({"MPLBACKEND": "Agg"}))
+    assert one(doctor.check_settings({"HOME": "x"})).verdict == OK
+    assert one(doctor.check_settings({"LOOKALIKE_WEIGHTS": "bundled"})).verdict == OK
+    finding = one(doctor.check_settings({"MPLBACKEND": "Agg"}))
     assert finding.verdict == ATTENTION
     assert (
         finding.fact
@@ -341,8 +354,8 @@ def test_variables_that_change_the_notebooks_are_named():
 
 
 def test_a_network_is_needed_for_keras_s_weights_alone():
-    assert check.check_network({}).verdict == OK
-    assert check.check_network({"LOOKALIKE_WEIGHTS": "imagenet"}).verdict == ATTENTION
+    assert doctor.check_network({}).verdict == OK
+    assert doctor.check_network({"LOOKALIKE_WEIGHTS": "imagenet"}).verdict == ATTENTION
 
 
 # ------------------------------------------------------------------------ program
@@ -399,6 +412,11 @@ def test_nothing_heavy_is_loaded_by_importing_it():
 
 
 def test_an_old_python_can_read_the_file_and_be_told_its_age():
-    for name in ("check.py", "errors.py", "__init__.py"):
-        source = (ROOT / "utils" / name).read_text(encoding="utf-8")
+    for path in (
+        "tools/doctor.py",
+        "tools/__init__.py",
+        "utils/errors.py",
+        "utils/__init__.py",
+    ):
+        source = (ROOT / path).read_text(encoding="utf-8")
         ast.parse(source, feature_version=(3, 8))

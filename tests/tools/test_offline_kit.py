@@ -65,7 +65,7 @@ def source(tmp_path):
         "requirements-dev.txt": "-r requirements.txt\nextra-tiny\n",
         "tests/constraints.txt": "tiny==1.0\n",
         "utils/__init__.py": "",
-        "utils/check.py": CHECKS,
+        "tools/doctor.py": CHECKS,
         "models/resnet50_notop.weights.h5": "weights",
         "images/mug/mug_0_0.jpg": "a mug",
         "output/cache.sqlite": "left out",
@@ -243,10 +243,10 @@ def test_with_git_the_kit_holds_the_last_commit(make, source, capsys):
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "-m", "all")
-    (source / "utils" / "check.py").write_text("changed")
+    (source / "tools" / "doctor.py").write_text("changed")
     (source / "new.py").write_text("new")
     copy = make() / "lookalike"
-    assert (copy / "utils" / "check.py").read_text() == CHECKS
+    assert (copy / "tools" / "doctor.py").read_text() == CHECKS
     assert not (copy / "new.py").exists()
     assert not (copy / "output").exists()
     assert not (copy / ".git").exists()
