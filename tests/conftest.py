@@ -8,6 +8,8 @@ import matplotlib
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# As utils/start.py has it. It counts only where FAISS has not been loaded yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Not MPLBACKEND: the notebooks' kernels would inherit it and draw nothing.
 matplotlib.use("Agg")
 

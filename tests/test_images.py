@@ -14,26 +14,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from utils import images
 from utils.errors import PictureError
 from utils.images import (
     Refusal,
-    content_hash,
     iterate_batches,
     load_picture,
     load_pictures,
     open_picture,
     read_file,
-    read_metadata,
     resize,
     scan_folder,
+    sha256_of,
     thumbnail,
 )
 
-# pytest takes away the filter of utils.images, which keeps Pillow's warnings quiet.
-pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX file system")
 
 
@@ -183,6 +180,20 @@ def test_an_impossible_orientation_is_ignored(value):
 def test_damaged_exif_does_not_cost_the_picture():
     data = encode(checks(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     np.testing.assert_array_equal(pixels_of(data), pixels_of(encode(checks(), "JPEG")))
+
+
+def test_damaged_tags_beside_a_good_orientation_do_not_lie_the_picture_down():
+    """Pillow can read the orientation, and cannot write all the tags again."""
+    entries = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    entries += struct.pack(">HHII", 0x0110, 12, 3, 5)  # a camera's name, in floats
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + entries + b"\0\0\0\0"
+    stored = encode(checks(), "JPEG")
+    data = encode(checks(), "JPEG", exif=exif)
+    with pytest.raises(AttributeError):
+        ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    expected = UPRIGHT[6](pixels_of(stored))
+    np.testing.assert_array_equal(pixels_of(data), expected)
+    np.testing.assert_array_equal(pixels_of(Image.open(io.BytesIO(data))), expected)
 
 
 # --- Depth and colour ------------------------------------------------------------
@@ -429,7 +440,7 @@ NOT_PICTURES = [
 
 
 @pytest.mark.parametrize(("data", "reason"), NOT_PICTURES)
-def test_what_is_not_a_picture_is_refused_with_the_mend(tmp_path, data, reason):
+def test_what_is_not_a_picture_is_refused_with_the_remedy(tmp_path, data, reason):
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     for source in (path, str(path), data):
@@ -454,18 +465,49 @@ def test_a_small_file_of_very_many_pixels_is_refused_undecoded(tmp_path):
         open_picture(path)
 
 
-def test_nothing_is_written_to_stderr_that_a_notebook_would_store(tmp_path):
+@pytest.fixture
+def pictures_that_pillow_warns_of(tmp_path) -> list[str]:
     (tmp_path / "bomb.png").write_bytes(make_png(10_000, 10_000, b"", 1, 0))
     (tmp_path / "exif.jpg").write_bytes(
         encode(checks(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     )
+    return [str(path) for path in sorted(tmp_path.iterdir())]
+
+
+@pytest.mark.parametrize("is_notebook", [True, False])
+def test_no_warning_of_pillow_ends_in_the_output_of_a_notebook(
+    pictures_that_pillow_warns_of, tmp_path_factory, is_notebook
+):
+    home = tmp_path_factory.mktemp("home")
+    lines = [
+        "%run utils/start.py" if is_notebook else "pass",
+        "from utils.images import load_pictures",
+        f"print(load_pictures({pictures_that_pillow_warns_of}, 8)[1])",
+    ]
     # A fresh process: pytest has filters of its own.
-    code = "import sys; from utils.images import load_pictures as f; f(sys.argv[1:], 8)"
-    paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    command = [sys.executable, "-c", code, *paths]
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "-c", "\n".join(lines)],
+        env=os.environ | {"IPYTHONDIR": str(home), "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        cwd=Path(images.__file__).parents[1],
+        check=True,
+    )
+    assert done.stdout == "[1]\n"
+    # A program that has not asked for silence gets Pillow's word.
+    assert ("could be decompression bomb" in done.stderr) != is_notebook
+    assert done.stderr == "" or not is_notebook
+
+
+def test_the_import_leaves_the_filters_of_the_process_alone():
+    code = (
+        "import warnings, numpy, PIL.Image; before = list(warnings.filters);"
+        "import utils.images; print(before == list(warnings.filters))"
+    )
     root = Path(images.__file__).parents[1]
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
-    assert done.stderr == ""
+    assert done.stdout == "True\n"
 
 
 def test_a_picture_beyond_pillows_own_limit_has_too_many_pixels_too():
@@ -566,6 +608,47 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path):
         open_picture(path)
 
 
+def test_a_path_may_be_anything_that_is_one(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode(checks(), "PNG"))
+    (entry,) = os.scandir(tmp_path)
+    assert scan_folder(str(tmp_path)).paths == [Path(entry)]
+    for path in (entry, Path(entry), entry.path):
+        assert read_file(path) == (tmp_path / "a.png").read_bytes()
+        np.testing.assert_array_equal(pixels_of(path), checks())
+        assert load_pictures([path], 8)[1] == [0]
+        with pytest.raises(PictureError, match=r"a\.png: .*max_pixels"):
+            open_picture(path, max_pixels=1)
+        thumbnail(path, 8)
+    (tmp_path / "a.png").unlink()
+    assert load_pictures([entry], 8)[2] == [Refusal(Path(entry), "no such file")]
+    (tmp_path / "sub").mkdir()
+    (folder,) = os.scandir(tmp_path)
+    assert len(scan_folder(folder)) == 0
+
+
+def test_the_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder, shade in ((home, 10), (here / "~", 20)):
+        folder.mkdir(parents=True)
+        pixels = np.full((4, 4, 3), shade, np.uint8)
+        (folder / "a.png").write_bytes(encode(pixels, "PNG"))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(tmp_path)
+    for path in ("~/a.png", Path("~/a.png")):
+        assert pixels_of(path)[0, 0, 0] == 10
+    assert scan_folder("~").paths == [home / "a.png"]
+    with pytest.raises(PictureError, match="~/b.png: no such file"):
+        read_file("~/b.png")
+    with pytest.raises(PictureError, match="~nobody/b.png: no such file"):
+        read_file("~nobody/b.png")
+    # A folder that really has this name: its files are not those at home.
+    monkeypatch.chdir(here)
+    found = scan_folder(".")
+    assert found.paths == [Path("~/a.png")]
+    assert load_pictures(found.paths, 4)[0][0, 0, 0, 0] == 20
+
+
 def odd_names() -> list[str]:
     names = [
         "with space.jpg",
@@ -601,11 +684,14 @@ def test_odd_names_are_scanned_loaded_and_named(tmp_path):
 # --- Bytes -----------------------------------------------------------------------
 
 
-def test_the_content_hash_is_the_sha256_of_the_bytes(tmp_path):
+def test_the_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert content_hash(tmp_path / "abc") == content_hash(b"abc") == expected
-    assert content_hash(str(tmp_path / "abc")) == expected
+    path = tmp_path / "abc"
+    for source in (path, str(path), b"abc", bytearray(b"abc"), memoryview(b"abc")):
+        assert sha256_of(source) == expected
+    with pytest.raises(PictureError, match="no such file"):
+        sha256_of(tmp_path / "nowhere")
 
 
 def test_a_file_that_grows_or_shrinks_while_it_is_read_is_refused(
@@ -643,9 +729,18 @@ def test_a_picture_is_squashed_to_a_square_and_antialiased():
     squashed[0] = 0  # the caller's own, writable
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8", None, True])
+def test_a_size_is_a_whole_number_of_pixels(size, tmp_path):
+    picture = Image.new("RGB", (4, 4))
+    message = f"must be a whole number of at least 1. Received: {size!r}"
+    for function in (resize, load_picture, thumbnail):
+        with pytest.raises(ValueError, match=f"si[zd]e {message}"):
+            function(picture, size)
+    with pytest.raises(ValueError, match=f"size {message}"):
+        load_pictures([tmp_path / "nowhere.jpg"], size)
+
+
 def test_resize_says_what_it_needs():
-    with pytest.raises(ValueError, match="size must be at least 1 pixel. Received: 0"):
-        resize(Image.new("RGB", (4, 4)), 0)
     with pytest.raises(ValueError, match="Received: mode L. Open it with open_picture"):
         resize(Image.new("L", (4, 4)), 4)
 
@@ -827,37 +922,46 @@ def mixed(tmp_path) -> list[Path]:
 
 
 def test_bad_files_are_left_out_and_the_positions_still_fit(mixed):
-    pictures, kept, refused = load_pictures(mixed, 6)
+    pictures, positions, refused = load_pictures(mixed, 6)
     assert pictures.shape == (5, 6, 6, 3)
-    assert kept == [1, 2, 3, 5, 6]
+    assert positions == [1, 2, 3, 5, 6]
     assert pictures[:, 0, 0, 0].tolist() == [10, 20, 30, 50, 60]
     assert [refusal.path for refusal in refused] == [mixed[0], mixed[4]]
     assert isinstance(refused[0], Refusal)
 
 
 def test_no_pictures_are_an_empty_array():
-    pictures, kept, refused = load_pictures([], 6)
-    assert (pictures.shape, kept, refused) == ((0, 6, 6, 3), [], [])
+    pictures, positions, refused = load_pictures([], 6)
+    assert (pictures.shape, positions, refused) == ((0, 6, 6, 3), [], [])
+    assert list(iterate_batches([], 6)) == []
 
 
-def test_batches_are_full_but_for_the_last(mixed):
-    refused = []
-    batches = list(iterate_batches(mixed, 6, batch_size=2, refused=refused))
-    assert [positions for positions, _ in batches] == [[1, 2], [3, 5], [6]]
-    assert [batch[:, 0, 0, 0].tolist() for _, batch in batches] == [
+def test_batches_are_full_but_for_the_last_and_come_with_their_refusals(mixed):
+    batches = list(iterate_batches(mixed, 6, batch_size=2))
+    assert [positions for positions, _, _ in batches] == [[1, 2], [3, 5], [6]]
+    assert [batch[:, 0, 0, 0].tolist() for _, batch, _ in batches] == [
         [10, 20],
         [30, 50],
         [60],
     ]
+    names = [[refusal.path.name for refusal in refused] for _, _, refused in batches]
+    assert names == [["0.png"], ["4.png"], []]
+
+
+def test_refusals_at_the_end_come_with_the_last_pictures(mixed):
+    order = [mixed[i] for i in (1, 2, 0, 4)]
+    ((positions, batch, refused),) = iterate_batches(order, 6, batch_size=2)
+    assert (positions, batch.shape) == ([0, 1], (2, 6, 6, 3))
+    assert [refusal.path for refusal in refused] == [mixed[0], mixed[4]]
+
+
+def test_where_nothing_can_be_opened_there_is_one_empty_batch(mixed):
+    ((positions, batch, refused),) = iterate_batches([mixed[0], mixed[4]], 6)
+    assert (positions, batch.shape, batch.dtype) == ([], (0, 6, 6, 3), np.uint8)
     assert len(refused) == 2
-    assert [p for p, _ in iterate_batches(mixed, 6, batch_size=2)] == [
-        [1, 2],
-        [3, 5],
-        [6],
-    ]
 
 
-def test_only_one_batch_is_opened_at_a_time(mixed, monkeypatch):
+def test_a_batch_is_yielded_before_the_next_one_is_read(mixed, monkeypatch):
     opened = []
     original = images.load_picture
 
@@ -866,54 +970,21 @@ def test_only_one_batch_is_opened_at_a_time(mixed, monkeypatch):
         return original(*args, **options)
 
     monkeypatch.setattr(images, "load_picture", counting)
-    next(iterate_batches(mixed[1:4], 6, batch_size=1))
-    assert len(opened) == 1
+    next(iterate_batches(mixed[1:4] * 3, 6, batch_size=2))
+    assert len(opened) == 3
 
 
 def test_a_file_that_vanished_meanwhile_is_refused(mixed):
     mixed = mixed[1:4]
     mixed[2].unlink()
-    refused = []
-    batches = list(iterate_batches(mixed, 6, refused=refused))
-    assert [positions for positions, _ in batches] == [[0, 1]]
+    ((positions, _, refused),) = iterate_batches(mixed, 6)
+    assert positions == [0, 1]
     assert refused == [Refusal(mixed[2], "no such file")]
 
 
 def test_impossible_batches_are_refused(mixed):
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at"):
         next(iterate_batches(mixed, 6, batch_size=0))
-
-
-# --- Metadata --------------------------------------------------------------------
-
-HEADER = "file,label,instance,view,split,yaw,elevation,caption\n"
-
-
-def test_metadata_numbers_become_numbers(tmp_path):
-    path = tmp_path / "metadata.csv"
-    line = 'mug/mug_0_1.jpg,mug,0,1,gallery,-30.5,20,"a red, glossy mug"\n'
-    path.write_text(HEADER + line, encoding="utf-8")
-    row = read_metadata(path)[0]
-    assert (row["instance"], row["view"]) == (0, 1)
-    assert (row["yaw"], row["elevation"]) == (-30.5, 20.0)
-    assert isinstance(row["elevation"], float)
-    assert row["caption"] == "a red, glossy mug"
-
-
-def test_a_broken_table_is_named_with_its_line(tmp_path):
-    path = tmp_path / "metadata.csv"
-    path.write_text(HEADER + "a.jpg,mug,one,1,gallery,0,0,x\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"metadata\.csv, line 2: .*'one'"):
-        read_metadata(path)
-    path.write_text(HEADER + "a.jpg,mug,1\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"metadata\.csv, line 2"):
-        read_metadata(path)
-    path.write_text("file,label\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"expected the columns \['elevation'"):
-        read_metadata(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"metadata\.csv: expected CSV in UTF-8"):
-        read_metadata(path)
 
 
 # --- Real photos -----------------------------------------------------------------
@@ -923,13 +994,12 @@ def test_every_real_photo_opens(photos):
     found = scan_folder(photos)
     assert len(found) > 0
     assert found.refused == []
-    refused: list[Refusal] = []
-    kept = 0
-    for positions, batch in iterate_batches(found.paths, 64, refused=refused):
+    opened = 0
+    for positions, batch, refused in iterate_batches(found.paths, 64):
         assert batch.std(axis=(1, 2, 3)).min() > 0
-        kept += len(positions)
-    assert refused == []
-    assert kept == len(found)
+        assert refused == []
+        opened += len(positions)
+    assert opened == len(found)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")

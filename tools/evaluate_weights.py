@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from utils.embeddings import color_histogram, load_embedder  # noqa: E402
-from utils.images import load_pictures, read_metadata  # noqa: E402
+from utils.gallery import read_metadata  # noqa: E402
+from utils.images import load_pictures  # noqa: E402
 from utils.metrics import score_retrieval  # noqa: E402
 
 ANGLE, LIGHT, ANYTHING = (1, (0,)), (3, (2,)), (5, (0, 1, 2, 3, 4))

@@ -26,6 +26,7 @@ from utils import images as pictures_of  # `images` are arrays here
 from utils.errors import WeightsError
 from utils.fast import runtimes
 from utils.fast.runtimes import check_runtime
+from utils.gallery import read_metadata
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
@@ -480,7 +481,7 @@ def _from_file(
 
 def _gallery_pictures(size: int) -> np.ndarray:
     """Return pictures to observe a network on: views of every thing in the gallery."""
-    rows = pictures_of.read_metadata(GALLERY)
+    rows = read_metadata(GALLERY)
     chosen = [row for row in rows if row["split"] == "gallery"][::3]
     folder = GALLERY.parent
     pictures, _, refused = pictures_of.load_pictures(

@@ -26,14 +26,8 @@ Row = dict[str, Any]
 class Split(NamedTuple):
     """One part of the collection; position i of each belongs to the same picture.
 
-    Attributes
-    ----------
-    paths : list of Path
-    labels : str array of shape (n,)
-    vectors : float32 array of shape (n, d) or None
-        None where `load_gallery` was given nothing to embed with.
-    rows : list of dict
-        From `read_metadata`.
+    `labels` is a str array of shape (n,), `vectors` a float32 array of shape (n, d) or
+    None (nothing to embed with was given), `rows` are those of `read_metadata`.
     """
 
     paths: list[Path]
@@ -65,19 +59,15 @@ def load_gallery(embed: Callable[..., Any] | None = None, **options: Any) -> Gal
     Parameters
     ----------
     embed : function, optional
-        Called once, with all paths; returns what
-        `utils.collection.extraction.embed_files` does, such as that function itself.
+        `utils.collection.extraction.embed_files`, or another with its result.  Called
+        once, with all paths.
     **options
         Passed on to `embed`, such as ``embedder=...``.
-
-    Returns
-    -------
-    gallery : Gallery
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If a picture or the table of them is missing or damaged.
+        If the table of the pictures is missing or damaged, or `embed` refuses one.
     """
     rows = read_metadata()
     paths = [IMAGES / row["file"] for row in rows]
@@ -102,18 +92,14 @@ def load_gallery(embed: Callable[..., Any] | None = None, **options: Any) -> Gal
 
 
 def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list[Row]:
-    """Read the table that describes the gallery, one dict for each picture.
-
-    Parameters
-    ----------
-    csv_path : path
-        ``images/metadata.csv``, or a file with its columns.
+    """Read the table that describes the gallery, or one with its columns.
 
     Returns
     -------
     rows : list of dict
-        ``instance`` and ``view`` are ints, ``yaw`` and ``elevation`` floats (degrees),
-        the other columns text; ``file`` is relative to the table's folder.
+        One for each picture: ``instance`` and ``view`` are ints, ``yaw`` and
+        ``elevation`` floats (degrees), the other columns text; ``file`` is relative to
+        the table's folder.
 
     Raises
     ------

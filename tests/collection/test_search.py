@@ -139,7 +139,7 @@ def test_a_cache_of_ones_own_stays_open(folder, embedder, tmp_path):
     with VectorCache(tmp_path / "own.sqlite") as cache:
         embed_files([folder / "cat/0.png"], embedder, cache=cache)
         embed_files([folder / "cat/1.png"], embedder, cache=cache)
-        key = images.content_hash(folder / "cat/1.png")
+        key = images.sha256_of(folder / "cat/1.png")
         assert key in cache.get(embedder.pipeline, [key])
 
 

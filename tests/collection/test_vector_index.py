@@ -29,7 +29,7 @@ from utils.collection.bundles import read_bundle, write_bundle
 from utils.collection.search import ImageSearch
 from utils.collection.vector_index import VectorIndex
 from utils.errors import IndexFileError, LookalikeError, PictureError
-from utils.images import Collection, content_hash, load_picture
+from utils.images import Collection, load_picture, sha256_of
 
 ROOT = Path(__file__).parents[2]
 FACTORIES = ["Flat", "IVF4,Flat", "IVF4,PQ4x4np", "HNSW8"]
@@ -1039,7 +1039,7 @@ def test_a_blind_picture_takes_no_other_vector_with_it(tmp_path, embedder):
     ):
         alone = FakeEmbedder().embed(load_picture(paths[position], 4)[None])[0]
         np.testing.assert_allclose(vector, alone, atol=1e-6)
-        assert key == content_hash(paths[position])
+        assert key == sha256_of(paths[position])
 
 
 def test_each_vector_belongs_to_its_file_however_fast_it_is_read(tmp_path, embedder):

@@ -17,7 +17,8 @@ from utils.embeddings import load_embedder, normalize, precision_of, preprocess
 from utils.errors import LookalikeError
 from utils.fast import runtimes
 from utils.fast.runtimes import Fastest, check_runtime, fold_batch_norms, race
-from utils.images import load_pictures, read_metadata
+from utils.gallery import read_metadata
+from utils.images import load_pictures
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64

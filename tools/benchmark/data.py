@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.collection.extraction import embed_files
-from utils.images import read_metadata, scan_folder
+from utils.gallery import read_metadata
+from utils.images import scan_folder
 from utils.practice.enlarge import LENGTH_TOLERANCE, enlarge, iterate_enlarged
 
 K = 10

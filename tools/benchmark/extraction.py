@@ -39,6 +39,7 @@ from utils.collection.cache import VectorCache
 from utils.collection.search import ImageSearch
 from utils.embeddings import Embedder, import_keras, load_embedder, normalize
 from utils.fast import runtimes
+from utils.gallery import read_metadata
 from utils.metrics import average_precision, rank_relevance
 
 HERE = Path(__file__).resolve().parent
@@ -168,7 +169,7 @@ def batches(embedder: Embedder) -> Way:
     def run(files: Files) -> np.ndarray:
         found = [
             embedder.model.predict_on_batch(prepare(pixels.astype(np.float32)))
-            for _, pixels in images.iterate_batches(files, embedder.input_size)
+            for _, pixels, _ in images.iterate_batches(files, embedder.input_size)
         ]
         return normalize(np.concatenate(found))
 
@@ -494,7 +495,7 @@ def versions() -> dict[str, str]:
 
 def collections(options: argparse.Namespace) -> Iterator[tuple[str, Files, list[str]]]:
     """Yield the title, the files and the labels of what is to be embedded."""
-    rows = images.read_metadata(GALLERY)
+    rows = read_metadata(GALLERY)
     rows = [row for row in rows if row["split"] == "gallery"][:: options.every]
     files = [GALLERY.parent / row["file"] for row in rows]
     yield "the gallery", files, [row["label"] for row in rows]
@@ -551,7 +552,7 @@ print(len(hits), "tensorflow" in sys.modules)
 
 def measure_startup() -> list[float]:
     """Seconds of a new process: load a saved search, answer a query that is cached."""
-    rows = images.read_metadata(GALLERY)
+    rows = read_metadata(GALLERY)
     paths = [GALLERY.parent / row["file"] for row in rows if row["split"] == "gallery"]
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
@@ -580,7 +581,7 @@ def measure_startup() -> list[float]:
 def _paint(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     """Write pictures that differ: one of the gallery, enlarged, with a comment each."""
     folder.mkdir()
-    rows = images.read_metadata(GALLERY)[:: max(1, 1248 // min(count, 1248))]
+    rows = read_metadata(GALLERY)[:: max(1, 1248 // min(count, 1248))]
     encoded: dict[str, bytes] = {}
     for row in rows[:20]:
         image = images.open_picture(GALLERY.parent / row["file"]).resize(size)

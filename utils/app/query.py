@@ -195,7 +195,7 @@ class QueryHandler:
             If the bytes are no picture that can be read, or too large a one.
         """
         start = perf_counter()
-        digest = images.content_hash(bytes(data))
+        digest = images.sha256_of(bytes(data))
         vector = self._vectors.get(digest)
         seconds = 0.0
         if vector is None:
@@ -272,7 +272,7 @@ class QueryHandler:
                 "QueryHandler(search, keep_in=...)."
             )
         images.open_picture(data, **self.limits)  # before anything is written
-        digest = images.content_hash(bytes(data))
+        digest = images.sha256_of(bytes(data))
         label = printable(" ".join(label.split()))[:MAX_LABEL]
         with self._lock:
             for key, item in self.search.items.items():

@@ -144,7 +144,7 @@ def compare(item: Item) -> tuple[str, str]:
         The same in words.
     """
     try:
-        if images.content_hash(item.path) == item.sha256:
+        if images.sha256_of(item.path) == item.sha256:
             return "same", ""
         return "changed", "has changed since it was indexed"
     except PictureError as error:

@@ -172,7 +172,7 @@ def _read(
     position, path = numbered
     try:
         data = images.read_file(path)
-        key = images.content_hash(data)
+        key = images.sha256_of(data)
         if known := cache.get(embedder.pipeline, [key]):
             return _Read(position, key, vector=known[key])
         pixels = images.load_picture(data, embedder.input_size, name=str(path))

@@ -128,7 +128,7 @@ class ImageSearch:
         if not len(found):
             raise ValueError(
                 f"{printable(str(folder))}: expected pictures "
-                f"({', '.join(sorted(images.SUFFIXES))}), found none that can be read "
+                f"({', '.join(sorted(images.PICTURE_SUFFIXES))}), found none that can be read "
                 f"({len(found.refused)} files refused)."
             )
         options = {"factory": factory, "embedder": embedder, "progress": progress}
@@ -261,7 +261,7 @@ class ImageSearch:
             query = images.read_file(query)
         if not isinstance(query, bytes):
             return self._look_at(query, name)
-        key = images.content_hash(query)
+        key = images.sha256_of(query)
         with VectorCache() as cache:
             vector = cache.get(self.pipeline, [key]).get(key)
             if vector is None or not has_direction(vector):
