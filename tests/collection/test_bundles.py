@@ -77,8 +77,8 @@ def test_a_function_may_write_the_content(tmp_path):
     write_bundle(tmp_path, {"a": write}, {})
     bundle = read_bundle(tmp_path)
     assert bundle.files == {"a": b"x" * 9}
-    assert seen == [(9, bundle.hashes["a"])]
-    assert bundle.hashes["a"] == digest(b"x" * 9)
+    assert seen == [(9, bundle.sha256s["a"])]
+    assert bundle.sha256s["a"] == digest(b"x" * 9)
 
 
 def test_a_new_save_leaves_nothing_of_the_old_one(folder):
@@ -92,7 +92,6 @@ def test_a_new_save_leaves_nothing_of_the_old_one(folder):
 
 def test_what_a_killed_save_left_is_cleared_but_nothing_of_the_users(folder):
     (folder / ("generation-" + "0" * 32)).mkdir()
-    (folder / "CURRENT.0123456789abcdef0123456789abcdef").touch()
     mine = ["notes.txt", "generation-of-mine", "CURRENT.backup"]
     for name in mine:
         (folder / name).touch()
@@ -101,7 +100,9 @@ def test_what_a_killed_save_left_is_cleared_but_nothing_of_the_users(folder):
     assert left == {*mine, read_bundle(folder).folder.name}
 
 
-@pytest.mark.parametrize("name", ["../a", "a/b", "", ".hidden", "MANIFEST.json", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["../a", "a/b", "", ".hidden", "MANIFEST.json", "CURRENT", "a\n"]
+)
 def test_odd_file_names_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="expected a plain file name"):
         write_bundle(tmp_path / "saved", {name: b""}, {})
@@ -114,7 +115,8 @@ def test_odd_file_names_are_refused(tmp_path, name):
     st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())),
 )
 def test_any_files_and_facts_come_back(tmp_path_factory, files, facts):
-    files.pop("MANIFEST.json", None)
+    for ours in ("MANIFEST.json", "CURRENT"):
+        files.pop(ours, None)
     folder = tmp_path_factory.mktemp("any")
     write_bundle(folder, files, facts)
     bundle = read_bundle(folder)
@@ -197,11 +199,10 @@ def test_parts_of_two_saves_do_not_mix(folder, tmp_path):
 
 
 def signed(folder: Path, manifest: bytes, *, version: int = bundles.FORMAT) -> None:
-    """Put a manifest and a pointer of our own in place, with hashes that fit."""
+    """Put a manifest and a pointer of our own in place, with a sha256 that fits."""
     path = read_bundle(folder).folder / "MANIFEST.json"
     path.write_bytes(manifest)
-    start = f"lookalike-bundle {version} {path.parent.name} {digest(manifest)} "
-    line = f"{start}{digest(start.encode())[:16]}\n"
+    line = f"lookalike-bundle {version} {path.parent.name} {digest(manifest)}\n"
     (folder / "CURRENT").write_text(line)
 
 
@@ -212,12 +213,14 @@ def signed(folder: Path, manifest: bytes, *, version: int = bundles.FORMAT) -> N
         b"{}",
         b"no JSON",
         b"[" * 100_000,
-        b'{"format": 2, "build": 3, "facts": {}, "files": {}}',
-        b'{"format": 2, "build": "x", "facts": {}, "files": {"../CURRENT": {}}}',
-        b'{"format": 2, "build": "x", "facts": {}, "files": {"a": {"bytes": "9"}}}',
-        b'{"format": 2, "build": "x", "facts": {}, "files": {"a": {"bytes": 9}}}',
-        b'{"format": 2, "build": "x", "facts": {}, "files": {"a": 1}}',
-        b'{"format": 2, "build": "another", "facts": {}, "files": {}}',
+        b'{"format": 3, "build": 3, "facts": {}, "files": {}}',
+        b'{"format": 3, "build": "x", "facts": {}, "files": {"../CURRENT": {}}}',
+        b'{"format": 3, "build": "x", "facts": {}, "files": {"a": {"bytes": "9"}}}',
+        b'{"format": 3, "build": "x", "facts": {}, "files": {"a": {"bytes": 9}}}',
+        b'{"format": 3, "build": "x", "facts": {}, "files": {"a": 1}}',
+        b'{"format": 3, "build": "another", "facts": {}, "files": {}}',
+        b'{"format": 2, "build": "x", "facts": {}, "files": {}}',
+        b'{"format": "3", "build": "x", "facts": {}, "files": {}}',
     ],
     ids=lambda manifest: manifest[:70].decode(),
 )
@@ -234,8 +237,21 @@ def test_other_format_versions_say_what_to_do():
 
 def test_a_bundle_of_the_future_says_what_to_do(folder):
     signed(folder, b"{}", version=bundles.FORMAT + 1)
-    with pytest.raises(IndexFileError, match="Received format 3. Update Lookalike"):
+    with pytest.raises(IndexFileError, match="Received format 4. Update Lookalike"):
         read_bundle(folder)
+
+
+def test_a_bundle_of_format_2_is_read_and_replaced(folder):
+    """It has the same files, and a checksum at the end of its pointer."""
+    path = read_bundle(folder).folder / "MANIFEST.json"
+    text = path.read_bytes().replace(b'"format": 3', b'"format": 2')
+    signed(folder, text, version=2)
+    pointer = folder / "CURRENT"
+    pointer.write_text(pointer.read_text()[:-1] + " 0123456789abcdef\n")
+    assert read_bundle(folder).files == FILES
+    write_bundle(folder, {"a": b"new"}, {})
+    assert read_bundle(folder).files == {"a": b"new"}
+    assert pointer.read_text().startswith("lookalike-bundle 3 ")
 
 
 def test_an_old_bundle_is_replaced_by_saving_over_it(tmp_path):
@@ -258,7 +274,7 @@ def test_a_disk_that_fails_at_any_step_leaves_one_whole_bundle(tmp_path, monkeyp
 
     monkeypatch.setattr("utils.collection.bundles.os.fsync", failing)
     found = []
-    for step in range(1, 8):  # two files, manifest, two folders, pointer, folder
+    for step in range(1, 8):  # two files, manifest, pointer, two folders, folder
         calls = step
         with pytest.raises(OSError, match="No space left"):
             write_bundle(tmp_path, content(step + 1), {"number": step + 1})
@@ -350,10 +366,10 @@ def test_on_windows_a_pointer_that_somebody_reads_is_waited_for(folder, monkeypa
     assert read_bundle(folder).files == FILES
     monkeypatch.setattr(bundles, "WINDOWS", True)
     monkeypatch.setattr(bundles, "_sync_folder", lambda folder: None)
-    monkeypatch.setattr(bundles, "_try_lock", lambda descriptor: True)
     write_bundle(folder, {"a": b"new"}, {})
     assert (len(calls), read_bundle(folder).files) == (4, {"a": b"new"})
-    monkeypatch.setattr(bundles, "PATIENCE", 0.05)
+    assert len(list(folder.glob("generation-*"))) == 1  # nor is the refused one left
+    monkeypatch.setattr(bundles, "SECONDS_FOR_READERS", 0.05)
     monkeypatch.setattr(bundles.os, "replace", Mock(side_effect=PermissionError))
     with pytest.raises(PermissionError):
         write_bundle(folder, FILES, {})
@@ -446,12 +462,20 @@ def test_a_reader_whose_generation_is_removed_reads_the_next_one(folder, monkeyp
     assert read_bundle(folder).files == {"a": b"next"}
 
 
-def test_without_locks_writers_leave_each_others_generations(folder, monkeypatch):
-    monkeypatch.setattr(bundles, "_try_lock", lambda descriptor: None)
+@posix
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_writers_leave_each_others_generations(
+    folder, monkeypatch, number
+):
+    refuse = Mock(side_effect=OSError(number, "no locks on this disk"))
+    monkeypatch.setattr("fcntl.flock", refuse)
     before = read_bundle(folder).folder
     write_bundle(folder, {"a": b"next"}, {})
     assert before.exists()
     assert read_bundle(folder).files == {"a": b"next"}
+    monkeypatch.undo()
+    write_bundle(folder, {"a": b"last"}, {})
+    assert len(list(folder.glob("generation-*"))) == 1
 
 
 def test_a_writer_that_waits_too_long_says_so(folder, monkeypatch):
@@ -463,16 +487,21 @@ def test_a_writer_that_waits_too_long_says_so(folder, monkeypatch):
     write_bundle(folder, {}, {})
 
 
+def test_a_home_folder_is_found_by_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_bundle("~/saved", FILES, {})
+    assert read_bundle("~/saved").folder.parent == tmp_path / "saved"
+    with pytest.raises(IndexFileError, match="expected a saved bundle"):
+        read_bundle("~nobody-of-this-name/saved")
+
+
 @pytest.mark.parametrize("claimed", [10**12, 10**30, -1])
 def test_a_manifest_that_claims_another_size_costs_no_memory(folder, claimed):
     """Hashes that fit do not make a claim true."""
-    name, *_ = (folder / "CURRENT").read_text().split()[2:]
-    path = folder / name / "MANIFEST.json"
+    path = read_bundle(folder).folder / "MANIFEST.json"
     manifest = json.loads(path.read_text())
     manifest["files"]["first.bin"]["bytes"] = claimed
-    path.write_text(json.dumps(manifest))
-    start = f"lookalike-bundle 2 {name} {digest(path.read_bytes())} "
-    line = f"{start}{bundles._line_checksum(start)}\n"
-    (folder / "CURRENT").write_text(line)
+    signed(folder, json.dumps(manifest).encode())
     with pytest.raises(IndexFileError, match=r"first\.bin|MANIFEST"):
         read_bundle(folder)

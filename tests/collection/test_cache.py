@@ -29,9 +29,9 @@ path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with VectorCache(path) as cache:
     print("ready", flush=True)
     for start in range(first, last, 8):
-        keys = [str(i) for i in range(start, start + 8)]
+        sha256s = [str(i) for i in range(start, start + 8)]
         rows = [np.full(64, i, np.float32) for i in range(start, start + 8)]
-        cache.put("p", keys, np.stack(rows))
+        cache.put("p", sha256s, np.stack(rows))
         print(start, flush=True)
 """
 
@@ -51,16 +51,16 @@ def path(tmp_path) -> Path:
     return tmp_path / "cache.sqlite"
 
 
-def test_vectors_come_back_exactly_and_unknown_keys_do_not(path):
-    keys, vectors = make_vectors(3)
+def test_vectors_come_back_exactly_and_unknown_ones_do_not(path):
+    sha256s, vectors = make_vectors(3)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
+        cache.put("p", sha256s, vectors)
     with VectorCache(path) as cache:
-        found = cache.get("p", [*keys, "unknown"])
-    assert list(found) == keys
+        found = cache.get("p", [*sha256s, "unknown"])
+    assert list(found) == sha256s
     np.testing.assert_array_equal(np.stack(list(found.values())), vectors)
-    assert found[keys[0]].dtype == np.float32
-    found[keys[0]][0] = 1  # the caller's own, writable
+    assert found[sha256s[0]].dtype == np.float32
+    found[sha256s[0]][0] = 1  # the caller's own, writable
 
 
 def test_pipelines_do_not_mix(path):
@@ -72,7 +72,7 @@ def test_pipelines_do_not_mix(path):
         assert cache.get("resnet", ["a"]) == {}
 
 
-def test_a_known_key_gets_the_new_vector(path):
+def test_a_known_sha256_gets_the_new_vector(path):
     with VectorCache(path) as cache:
         cache.put("p", ["a"], np.zeros((1, 4)))
         cache.put("p", ["a"], np.ones((1, 4)))
@@ -86,7 +86,7 @@ def test_nothing_is_no_trouble(path):
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (4,), (1, 2, 2)])
-def test_one_row_for_each_key_is_required(path, shape):
+def test_one_row_for_each_sha256_is_required(path, shape):
     with (
         VectorCache(path) as cache,
         pytest.raises(ValueError, match="one row for each"),
@@ -94,18 +94,18 @@ def test_one_row_for_each_key_is_required(path, shape):
         cache.put("p", ["a"], np.zeros(shape))
 
 
-def test_more_keys_than_one_query_may_hold(path):
-    keys, vectors = make_vectors(2500, d=4)
+def test_more_sha256s_than_one_query_may_hold(path):
+    sha256s, vectors = make_vectors(2500, d=4)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
-        assert len(cache.get("p", keys)) == 2500
+        cache.put("p", sha256s, vectors)
+        assert len(cache.get("p", sha256s)) == 2500
 
 
 def test_the_whole_gallery_is_read_in_a_moment(path):
-    keys, vectors = make_vectors(1152, d=2048)
+    sha256s, vectors = make_vectors(1152, d=2048)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
-        timing = time_call(lambda: cache.get("p", keys))
+        cache.put("p", sha256s, vectors)
+        timing = time_call(lambda: cache.get("p", sha256s))
     assert timing.low < 0.2, timing
 
 
@@ -143,13 +143,13 @@ def test_no_pickle_is_stored(path):
 
 
 def test_threads_share_one_cache(path):
-    keys, vectors = make_vectors(80)
+    sha256s, vectors = make_vectors(80)
     with VectorCache(path) as cache:
 
         def work(part: slice) -> None:
-            for key, vector in zip(keys[part], vectors[part], strict=True):
-                cache.put("p", [key], vector[None])
-                np.testing.assert_array_equal(cache.get("p", [key])[key], vector)
+            for sha256, vector in zip(sha256s[part], vectors[part], strict=True):
+                cache.put("p", [sha256], vector[None])
+                np.testing.assert_array_equal(cache.get("p", [sha256])[sha256], vector)
 
         parts = [slice(start, start + 20) for start in range(0, 80, 20)]
         threads = [threading.Thread(target=work, args=[part]) for part in parts]
@@ -157,7 +157,7 @@ def test_threads_share_one_cache(path):
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(cache.get("p", keys)) == 80
+        assert len(cache.get("p", sha256s)) == 80
 
 
 # --- Kills and company -----------------------------------------------------------
@@ -174,14 +174,14 @@ def test_a_killed_process_loses_no_batch_that_it_had_finished(path, seed):
         child.send_signal(signal.SIGKILL)
         last = max([last, *(int(line) for line in lines)])
         child.wait()
-    keys = [str(i) for i in range(80_000)]
+    sha256s = [str(i) for i in range(80_000)]
     with warnings.catch_warnings(action="error"), VectorCache(path) as cache:
-        found = cache.get("p", keys[: last + 16])
+        found = cache.get("p", sha256s[: last + 16])
         cache.put("p", ["after"], np.ones((1, 64)))
         assert "after" in cache.get("p", ["after"])
-    assert set(keys[: last + 8]) <= set(found)
+    assert set(sha256s[: last + 8]) <= set(found)
     assert len(found) % 8 == 0  # whole batches only
-    assert all((vector == int(key)).all() for key, vector in found.items())
+    assert all((vector == int(sha256)).all() for sha256, vector in found.items())
 
 
 def test_two_writers_that_start_together_lose_nothing(path):
@@ -192,7 +192,7 @@ def test_two_writers_that_start_together_lose_nothing(path):
     with VectorCache(path) as cache:
         found = cache.get("p", [str(i) for i in range(320)])
     assert len(found) == 320
-    assert all((vector == int(key)).all() for key, vector in found.items())
+    assert all((vector == int(sha256)).all() for sha256, vector in found.items())
 
 
 def test_a_file_that_another_process_is_setting_up_is_waited_for(monkeypatch):
@@ -214,31 +214,31 @@ def flip_bit(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_flipped_bit_in_a_vector_is_left_out_said_once_and_mended(path):
-    keys, vectors = make_vectors(6)
+def test_a_flipped_bit_in_a_vector_is_left_out_said_once_and_fixed(path):
+    sha256s, vectors = make_vectors(6)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
+        cache.put("p", sha256s, vectors)
     for row in (1, 4):
         flip_bit(path, path.read_bytes().index(vectors[row].tobytes()) + 17)
     with VectorCache(path) as cache:
         with pytest.warns(RuntimeWarning, match="damaged vectors") as said:
-            found = cache.get("p", keys)
-            cache.get("p", keys)
+            found = cache.get("p", sha256s)
+            cache.get("p", sha256s)
         assert len(said) == 1
-        assert set(found) == {keys[i] for i in (0, 2, 3, 5)}
-        cache.put("p", [keys[1], keys[4]], vectors[[1, 4]])
-        np.testing.assert_array_equal(cache.get("p", keys)[keys[4]], vectors[4])
+        assert set(found) == {sha256s[i] for i in (0, 2, 3, 5)}
+        cache.put("p", [sha256s[1], sha256s[4]], vectors[[1, 4]])
+        np.testing.assert_array_equal(cache.get("p", sha256s)[sha256s[4]], vectors[4])
 
 
-def test_a_row_that_was_moved_to_another_key_is_not_believed(path):
-    keys, vectors = make_vectors(2)
+def test_a_row_that_was_moved_to_another_sha256_is_not_believed(path):
+    sha256s, vectors = make_vectors(2)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
+        cache.put("p", sha256s, vectors)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM vectors WHERE key = ?", [keys[0]])
-        connection.execute("UPDATE vectors SET key = ?", [keys[0]])
+        connection.execute("DELETE FROM vectors WHERE key = ?", [sha256s[0]])
+        connection.execute("UPDATE vectors SET key = ?", [sha256s[0]])
     with VectorCache(path) as cache, pytest.warns(RuntimeWarning, match="damaged"):
-        assert cache.get("p", keys) == {}
+        assert cache.get("p", sha256s) == {}
 
 
 @pytest.mark.parametrize("value", [7, "text"])
@@ -273,25 +273,25 @@ def test_a_second_damaged_file_does_not_replace_the_first(path):
 
 
 @pytest.mark.parametrize("first", ["get", "put"])
-def test_damage_met_while_working_is_mended_and_the_batch_kept(path, first):
-    keys, vectors = make_vectors(400)
+def test_damage_met_while_working_is_fixed_and_the_batch_kept(path, first):
+    sha256s, vectors = make_vectors(400)
     with VectorCache(path) as cache:
-        cache.put("p", keys, vectors)
+        cache.put("p", sha256s, vectors)
     data = bytearray(path.read_bytes())
     data[4096:] = random.Random(0).randbytes(len(data) - 4096)  # all but the schema
     path.write_bytes(data)
     with pytest.warns(RuntimeWarning, match="was damaged"), VectorCache(path) as cache:
         if first == "get":
-            assert cache.get("p", keys) == {}
-        cache.put("p", keys, vectors)
-        assert len(cache.get("p", keys)) == 400
+            assert cache.get("p", sha256s) == {}
+        cache.put("p", sha256s, vectors)
+        assert len(cache.get("p", sha256s)) == 400
 
 
 @pytest.mark.filterwarnings("ignore:the vector cache")
 def test_wherever_the_file_is_damaged_no_wrong_vector_comes_out(tmp_path):
-    keys, vectors = make_vectors(30)
+    sha256s, vectors = make_vectors(30)
     with VectorCache(tmp_path / "good") as cache:
-        cache.put("p", keys, vectors)
+        cache.put("p", sha256s, vectors)
     good = (tmp_path / "good").read_bytes()
     rng = random.Random(0)
     header = range(100)
@@ -307,13 +307,13 @@ def test_wherever_the_file_is_damaged_no_wrong_vector_comes_out(tmp_path):
 
 
 def check_no_wrong_vector(path: Path, data: bytes) -> None:
-    keys, vectors = make_vectors(30)
+    sha256s, vectors = make_vectors(30)
     path.write_bytes(data)
     with VectorCache(path) as cache:
         for _ in range(2):  # as found, and after everything was put again
-            for key, vector in cache.get("p", keys).items():
-                np.testing.assert_array_equal(vector, vectors[keys.index(key)])
-            cache.put("p", keys, vectors)
+            for sha256, vector in cache.get("p", sha256s).items():
+                np.testing.assert_array_equal(vector, vectors[sha256s.index(sha256)])
+            cache.put("p", sha256s, vectors)
 
 
 # --- Disks that can't be used ----------------------------------------------------
@@ -378,15 +378,15 @@ def test_a_read_only_folder(tmp_path):
 
 
 def test_a_database_that_may_only_be_read_is_still_read(path):
-    keys, vectors = make_vectors(3)
+    sha256s, vectors = make_vectors(3)
     with VectorCache(path) as cache:
-        cache.put("p", keys[:2], vectors[:2])
+        cache.put("p", sha256s[:2], vectors[:2])
         cache._connection.execute("PRAGMA query_only = 1")
         with pytest.warns(RuntimeWarning, match="readonly") as said:
-            cache.put("p", keys[2:], vectors[2:])
-            cache.put("p", keys[2:], vectors[2:])
+            cache.put("p", sha256s[2:], vectors[2:])
+            cache.put("p", sha256s[2:], vectors[2:])
         assert len(said) == 1
-        assert set(cache.get("p", keys)) == set(keys[:2])
+        assert set(cache.get("p", sha256s)) == set(sha256s[:2])
 
 
 LIMITED = """
@@ -398,9 +398,9 @@ cache = VectorCache(sys.argv[1])
 cache.put("p", ["small"], np.ones((1, 64)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 for part in range(4):
-    keys = [f"{part}-{i}" for i in range(50)]
-    cache.put("p", keys, np.ones((50, 2048)))
-print(len(cache.get("p", ["small"])), len(cache.get("p", keys)))
+    sha256s = [f"{part}-{i}" for i in range(50)]
+    cache.put("p", sha256s, np.ones((50, 2048)))
+print(len(cache.get("p", ["small"])), len(cache.get("p", sha256s)))
 """
 
 

@@ -1,6 +1,16 @@
-"""Vectors already computed, kept by content and pipeline in one SQLite file."""
+"""Vectors already computed, kept by content and pipeline in one SQLite file.
+
+A picture's vector is known by the sha256 of its bytes and by a *pipeline*: everything
+else that decides it (weights, input size …).
+
+Trouble with the disk never stops the work: a warning says it once, and the vectors that
+can't be read or kept are computed again.  A killed process loses at most the batch that
+it was writing.  Several processes and threads may share a file.  A file too damaged to
+read is renamed, never deleted, and a new one is begun.
+"""
 
 import hashlib
+import json
 import os
 import sqlite3
 import threading
@@ -9,7 +19,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -17,12 +26,12 @@ import numpy as np
 from utils.errors import printable
 
 DEFAULT_PATH = Path(__file__).resolve().parents[2] / "output" / "cache.sqlite"
-KEYS_A_QUERY = 500  # older SQLite takes 999 parameters at most
 SECONDS_TO_WAIT = 10.0  # for another process that is writing
 
 # SQLite's primary result codes for a file that makes no sense to it.
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
+# `key` is the picture's sha256; its name is that of the caches that people have.
 TABLE = """
 CREATE TABLE IF NOT EXISTS vectors (
     pipeline TEXT NOT NULL, key TEXT NOT NULL,
@@ -34,16 +43,8 @@ CREATE TABLE IF NOT EXISTS vectors (
 class VectorCache:
     """Remember vectors by what is in the picture and how it was turned into numbers.
 
-    Trouble with the disk never stops the work: it is said once, in a warning, and the
-    vectors that can't be read or kept are computed again. A killed process loses at
-    most the batch that it was writing. Several processes and threads may share a file.
-    A file too damaged to read is renamed, never deleted, and a new one begun.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        The file; by default ``LOOKALIKE_CACHE`` in the environment, or
-        ``output/cache.sqlite`` in the repository. Its folder is made if need be.
+    The file is `path`, or ``LOOKALIKE_CACHE`` in the environment, or
+    ``output/cache.sqlite`` in the repository; its folder is made if need be.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class VectorCache:
     ...     found = cache.get("resnet50-bundled-128", ["3f8a…", "77c0…"])
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | os.PathLike | None = None) -> None:
         chosen = path or os.environ.get("LOOKALIKE_CACHE") or DEFAULT_PATH
         self.path = Path(chosen)
         self._lock = threading.RLock()
@@ -61,48 +62,27 @@ class VectorCache:
         self._connection: sqlite3.Connection | None = None
         self._try(self._open)
 
-    def get(self, pipeline: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the vectors that are known; the others are simply not in the dict.
+    def get(self, pipeline: str, sha256s: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the vectors that are known, each a float32 array of shape (d,).
 
-        Parameters
-        ----------
-        pipeline : str
-            Everything but the picture that decides its vector: weights, input size …
-        keys : sequence of str
-            Content hashes of pictures.
-
-        Returns
-        -------
-        vectors : dict of str to float32 array of shape (d,)
-            A row whose checksum doesn't fit is left out, with a warning.
+        A damaged row is unknown, with a warning.
         """
         found: dict[str, np.ndarray] = {}
-        self._try(lambda: self._read(pipeline, keys, found))
+        self._try(lambda: self._read(pipeline, sha256s, found))
         return found
 
-    def put(self, pipeline: str, keys: Sequence[str], vectors: np.ndarray) -> None:
-        """Keep vectors, all of this call or none; known keys get the new vector.
+    def put(self, pipeline: str, sha256s: Sequence[str], vectors: np.ndarray) -> None:
+        """Keep vectors, all of this call or none; a known sha256 gets the new vector.
 
-        Parameters
-        ----------
-        pipeline : str
-            As for `get`.
-        keys : sequence of str
-            Content hashes of n pictures.
-        vectors : float32 array of shape (n, d)
-
-        Raises
-        ------
-        ValueError
-            If `vectors` doesn't have one row for each key.
+        ValueError, if `vectors` isn't (n, d), with one row for each sha256.
         """
         vectors = np.ascontiguousarray(vectors, dtype="<f4")
-        if vectors.ndim != 2 or len(vectors) != len(keys):
+        if vectors.ndim != 2 or len(vectors) != len(sha256s):
             raise ValueError(
-                f"expected vectors of shape ({len(keys)}, d), one row for each key. "
-                f"Received: {vectors.shape}."
+                f"vectors must have shape ({len(sha256s)}, d), one row for each "
+                f"sha256. Received: {vectors.shape}."
             )
-        self._try(lambda: self._write(pipeline, keys, vectors))
+        self._try(lambda: self._write(pipeline, sha256s, vectors))
 
     def close(self) -> None:
         """Close the file; afterwards nothing is found and nothing kept."""
@@ -115,18 +95,13 @@ class VectorCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     # --- The file ----------------------------------------------------------------
 
     def _open(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None:  # a new one has just been begun
             return
         try:
             self.path = self.path.expanduser()
@@ -139,37 +114,43 @@ class VectorCache:
             self.path, timeout=SECONDS_TO_WAIT, check_same_thread=False
         )
         try:
-            _prepare(connection)
+            # A damaged row may turn numbers into text that is none.
+            connection.text_factory = lambda text: text.decode(errors="replace")
+            _wait_for_others(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+            connection.execute("PRAGMA synchronous = NORMAL")  # enough for a kill
+            _wait_for_others(lambda: connection.execute(TABLE))
         except sqlite3.DatabaseError:
             connection.close()
             raise
         self._connection = connection
 
     def _read(
-        self, pipeline: str, keys: Sequence[str], found: dict[str, np.ndarray]
+        self, pipeline: str, sha256s: Sequence[str], found: dict[str, np.ndarray]
     ) -> None:
         if self._connection is None:
             return
-        for start in range(0, len(keys), KEYS_A_QUERY):
-            part = keys[start : start + KEYS_A_QUERY]
-            rows = self._connection.execute(
-                "SELECT key, checksum, vector FROM vectors WHERE pipeline = ? "
-                f"AND key IN ({','.join('?' * len(part))})",
-                [pipeline, *part],
-            )
-            for key, checksum, data in rows:
-                if _is_whole(pipeline, key, checksum, data):
-                    found[key] = np.frombuffer(data, "<f4").astype(np.float32)
-                else:
-                    self._warn("holds damaged vectors, which are computed again")
+        rows = self._connection.execute(
+            "SELECT key, checksum, vector FROM vectors "
+            "WHERE pipeline = ? AND key IN (SELECT value FROM json_each(?))",
+            [pipeline, json.dumps(list(sha256s))],
+        )
+        for sha256, checksum, data in rows:
+            # A flipped bit can change a column's type too.
+            whole = isinstance(data, bytes)
+            if whole and checksum == _checksum(pipeline, sha256, data):
+                found[sha256] = np.frombuffer(data, "<f4").astype(np.float32)
+            else:
+                self._warn("holds damaged vectors, which are computed again")
 
-    def _write(self, pipeline: str, keys: Sequence[str], vectors: np.ndarray) -> None:
+    def _write(
+        self, pipeline: str, sha256s: Sequence[str], vectors: np.ndarray
+    ) -> None:
         if self._connection is None or not self._writable:
             return
         rows = []
-        for key, vector in zip(keys, vectors, strict=True):
+        for sha256, vector in zip(sha256s, vectors, strict=True):
             data = vector.tobytes()
-            rows.append((pipeline, key, _checksum(pipeline, key, data), data))
+            rows.append((pipeline, sha256, _checksum(pipeline, sha256, data), data))
         with self._connection:  # commits, or rolls all of it back
             self._connection.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows
@@ -181,22 +162,19 @@ class VectorCache:
         """Run `action`; whatever the disk does, the caller goes on."""
         with self._lock:
             try:
-                action()
-            except (sqlite3.DatabaseError, OSError) as error:
-                self._recover(error, action)
-
-    def _recover(self, error: Exception, action: Callable[[], None]) -> None:
-        try:
-            if not _is_damage(error):
-                raise error
-            self._begin_anew()
-            action()
-        except (sqlite3.DatabaseError, OSError) as trouble:
-            self._writable = False
-            self._warn(
-                f"can't be used ({trouble}). The work goes on, but new vectors are not "
-                "kept. Free some space or set LOOKALIKE_CACHE to another file."
-            )
+                try:
+                    action()
+                except sqlite3.DatabaseError as error:
+                    if not _is(error, *DAMAGED):
+                        raise
+                    self._begin_anew()
+                    action()
+            except (sqlite3.DatabaseError, OSError) as trouble:
+                self._writable = False
+                self._warn(
+                    f"can't be used ({trouble}). The work goes on, but new vectors are "
+                    "not kept. Free some space or set LOOKALIKE_CACHE to another file."
+                )
 
     def _begin_anew(self) -> None:
         self.close()
@@ -215,28 +193,15 @@ class VectorCache:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    # A damaged row may turn numbers into text that is none.
-    connection.text_factory = lambda text: text.decode(errors="replace")
-    _wait_for_others(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-    connection.execute("PRAGMA synchronous = NORMAL")  # enough for a killed process
-    _wait_for_others(lambda: connection.execute(TABLE))
-
-
-def _checksum(pipeline: str, key: str, data: bytes) -> bytes:
+def _checksum(pipeline: str, sha256: str, data: bytes) -> bytes:
     """Tie a vector to its place, so that a row can't pass for another one."""
-    start = f"{pipeline}\0{key}\0".encode()
+    start = f"{pipeline}\0{sha256}\0".encode()
     return hashlib.blake2b(start + data, digest_size=16).digest()
 
 
-def _is_whole(pipeline: str, key: str, checksum: bytes, data: bytes) -> bool:
-    # A flipped bit can change a column's type too.
-    return isinstance(data, bytes) and checksum == _checksum(pipeline, key, data)
-
-
-def _is_damage(error: Exception) -> bool:
+def _is(error: Exception, *codes: int) -> bool:
     # The low byte of an extended code is the primary one.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def _is_sound(path: Path) -> bool:
@@ -244,7 +209,7 @@ def _is_sound(path: Path) -> bool:
         with closing(sqlite3.connect(path, timeout=SECONDS_TO_WAIT)) as connection:
             return connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
     except sqlite3.DatabaseError as error:
-        return not _is_damage(error)
+        return not _is(error, *DAMAGED)
 
 
 def _rename_aside(path: Path) -> Path:
@@ -267,7 +232,6 @@ def _wait_for_others(action: Callable[[], object]) -> None:
             action()
             return
         except sqlite3.OperationalError as error:
-            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > end:
+            if not _is(error, sqlite3.SQLITE_BUSY) or time.monotonic() > end:
                 raise
             time.sleep(0.02)
