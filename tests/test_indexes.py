@@ -1,5 +1,7 @@
 """FAISS against NumPy, and files that cannot be trusted."""
 
+import os
+
 import faiss
 import numpy as np
 import pytest
@@ -7,10 +9,11 @@ import pytest
 from utils.errors import IndexFileError
 from utils.indexes import (
     build_index,
+    check_vectors,
     load_index,
+    parse_index,
     save_index,
     search_index,
-    set_threads,
 )
 
 
@@ -50,9 +53,10 @@ def test_a_numpy_integer_is_a_fine_k(vectors):
     assert search_index(build_index(vectors), vectors, np.int64(2))[1].shape == (200, 2)
 
 
-@pytest.mark.parametrize("k", [2.5, "2", None])
-def test_a_count_that_is_no_whole_number_is_explained(vectors, k):
-    with pytest.raises(ValueError, match=f"k must be a whole number. Received: {k!r}"):
+@pytest.mark.parametrize("k", [2.5, "2", None, 0, -1, True])
+def test_a_count_that_is_no_whole_number_from_1_is_explained(vectors, k):
+    message = f"k must be a whole number of at least 1. Received: {k!r}"
+    with pytest.raises(ValueError, match=message):
         search_index(build_index(vectors), vectors, k)
 
 
@@ -77,15 +81,13 @@ def test_vectors_that_faiss_would_take_in_silence_are_refused(vectors, spoil, me
         build_index(spoil(vectors))
 
 
-def test_unknown_factories_metrics_and_counts_are_refused(vectors):
+def test_unknown_factories_and_metrics_are_refused(vectors):
     with pytest.raises(ValueError, match="factory string .* Received: 'Nonsense'"):
         build_index(vectors, "Nonsense")
     with pytest.raises(ValueError, match="metric must be one of .*'cosine'"):
         build_index(vectors, metric="cosine")
     with pytest.raises(ValueError, match="metric must be one that FAISS has for HNSW"):
         build_index(vectors, "HNSW8_PQ4x4np")  # FAISS would take l2 without a word
-    with pytest.raises(ValueError, match="k must be at least 1. Received: 0"):
-        search_index(build_index(vectors), vectors, 0)
 
 
 def test_a_saved_index_finds_the_same(vectors, tmp_path):
@@ -160,21 +162,57 @@ def test_a_file_that_is_to_be_mapped_is_checked_too(vectors, tmp_path):
         load_index(tmp_path / "missing.faiss", mmap=True)
 
 
-def test_threads_are_set_and_the_number_before_is_told():
-    before = set_threads(1)
-    try:
-        assert set_threads(2) == 1
-        assert set_threads(np.int64(1)) == 2
-        for wrong in (0, -1, 1.5, "two", None, True):
-            with pytest.raises(ValueError, match="expected a whole number of threads"):
-                set_threads(wrong)
-        assert set_threads(1) == 1
-    finally:
-        set_threads(before)
-
-
-def test_loading_puts_faiss_own_limit_back(vectors, tmp_path):
-    before = faiss.get_deserialization_vector_byte_limit()
+def test_loading_puts_faiss_own_limits_back_whatever_happens(vectors, tmp_path):
+    limits = (
+        faiss.get_deserialization_vector_byte_limit,
+        faiss.get_deserialization_loop_limit,
+    )
+    before = [limit() for limit in limits]
     save_index(build_index(vectors), tmp_path / "some.faiss")
     load_index(tmp_path / "some.faiss")
-    assert faiss.get_deserialization_vector_byte_limit() == before
+    assert [limit() for limit in limits] == before
+    (tmp_path / "some.faiss").write_text("no index")
+    with pytest.raises(IndexFileError):
+        load_index(tmp_path / "some.faiss")
+    assert [limit() for limit in limits] == before
+
+
+def test_a_small_file_that_claims_gigabytes_is_refused_cheaply(vectors):
+    content = bytearray(faiss.serialize_index(build_index(vectors)).tobytes())
+    size = vectors.size.to_bytes(8, "little")
+    assert content.count(size) == 1
+    start = content.index(size)
+    content[start : start + 8] = (2**33).to_bytes(8, "little")
+    with pytest.raises(IndexFileError, match="expected a FAISS index"):
+        parse_index(bytes(content), "some.faiss")
+
+
+def test_a_path_may_begin_at_home(vectors, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_index(build_index(vectors), "~/some.faiss")
+    (entry,) = os.scandir(tmp_path)
+    assert entry.name == "some.faiss"
+    for path in ("~/some.faiss", entry, entry.path):
+        assert load_index(path).ntotal == 200
+        assert load_index(path, mmap=True).ntotal == 200
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX file system")
+@pytest.mark.parametrize("mmap", [False, True])
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path, mmap):
+    os.mkfifo(tmp_path / "pipe.faiss")
+    for path in (tmp_path / "pipe.faiss", tmp_path, "/dev/zero"):
+        with pytest.raises(IndexFileError, match="cannot be read .it is no plain file"):
+            load_index(path, mmap=mmap)
+    with pytest.raises(IndexFileError, match="cannot be read .*null"):
+        load_index("null\0character", mmap=mmap)
+
+
+def test_checked_vectors_are_ready_for_faiss(vectors):
+    for view in (vectors[::2], vectors.T, np.asfortranarray(vectors)):
+        checked = check_vectors(view, "queries")
+        assert checked.flags.c_contiguous and checked.dtype == np.float32
+        np.testing.assert_array_equal(checked, view)
+    with pytest.raises(ValueError, match="queries must have shape"):
+        check_vectors(vectors[0], "queries")

@@ -1,8 +1,8 @@
 """The bundled gallery: its pictures, labels and splits, and its vectors, in one line.
 
 >>> gallery, held_out, unseen = load_gallery()
->>> len(gallery.paths), gallery.labels[0], gallery.paths[0].name
-(910, 'apple', 'apple_0_0.jpg')
+>>> print(len(gallery.paths), gallery.labels[0], gallery.paths[0].name)
+910 apple apple_0_0.jpg
 """
 
 import csv
@@ -108,7 +108,7 @@ def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list
     ValueError
         If it is no CSV in UTF-8, a column is missing, or a number isn't one.
     """
-    path = Path(csv_path).expanduser()
+    path = Path(os.path.expanduser(csv_path))
     name = printable(str(path))
     try:
         with open(path, newline="", encoding="utf-8") as file:

@@ -1,27 +1,26 @@
-"""Build, search, change, save and load FAISS indexes.
+"""Build, search, save and load FAISS indexes: arrays and ids, no paths of pictures.
 
-The one module that imports faiss.  It knows arrays and ids, no paths of pictures:
-`utils.collection.search` keeps what an id means.  The functions work on FAISS's own indexes;
-`VectorIndex` is an index that changes and keeps its ids.
+The one module that imports faiss; others take it from here.  In all functions here:
+
+- Vectors are float32 arrays of shape (n, d), finite and within ±1e15; ValueError if
+  not: FAISS takes others without a word, and returns nonsense or never finds them.
+- `path` is a str or any os.PathLike; a leading ``~`` is the home folder.
+- IndexFileError names a file that is missing, damaged or no FAISS index.
 """
 
+import errno
 import hashlib
 import io
-import operator
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-# Idle threads of OpenMP are to sleep: by default they spin for a while, which takes a
-# core from the network that embeds the next batch.  It counts if nothing has loaded
-# FAISS before.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import faiss
 import numpy as np
 
-from utils.errors import IndexFileError
+from utils.errors import IndexFileError, check_k
 
 METRICS = {
     "inner_product": faiss.METRIC_INNER_PRODUCT,
@@ -33,44 +32,8 @@ SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
 _limit_lock = threading.Lock()  # the byte limit below belongs to the whole process
 
 
-def set_threads(n: int) -> int:
-    """Set with how many threads FAISS works when this thread calls it.
-
-    It counts for training, adding and searching; other Python threads keep theirs.
-
-    FAISS shares the queries of one call among its threads, so a second thread helps a
-    batch and hardly a single query.  With one thread, training and HNSW graphs come
-    out the same every time.
-
-    Parameters
-    ----------
-    n : int
-        From 1; more than the machine has cores only makes them wait for each other.
-
-    Returns
-    -------
-    before : int
-        The number until now, to go back to.
-
-    Raises
-    ------
-    ValueError
-        If n is no whole number, or below 1: FAISS takes 0 without a word.
-    """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(
-            f"expected a whole number of threads, from 1. Received: {n!r}."
-        )
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(int(n))
-    return before
-
-
 def build_index(
-    embeddings: np.ndarray,
-    factory: str = "Flat",
-    *,
-    metric: str = "inner_product",
+    embeddings: np.ndarray, factory: str = "Flat", *, metric: str = "inner_product"
 ) -> faiss.Index:
     """Build a FAISS index, train it if it must be trained, and add the vectors.
 
@@ -79,25 +42,19 @@ def build_index(
     embeddings : float32 array of shape (n, d)
         Unit vectors, if the inner product is to be a cosine.  Vector i gets id i.
     factory : str
-        A string of FAISS's index factory: ``"Flat"`` is exact.
+        A string of FAISS's index factory [1]_: ``"Flat"`` is exact.
     metric : {"inner_product", "l2"}
         What `search` returns: a similarity (larger is nearer) or a squared
         Euclidean distance (smaller is nearer).
 
-    Returns
-    -------
-    index : faiss.Index
-        Holds n vectors of dimension d.
-
     Raises
     ------
     ValueError
-        If the array is no (n, d) float32, holds NaN or infinity, or if FAISS does
-        not know the factory string or the metric.
+        If FAISS does not know the factory string or the metric, too.
 
     References
     ----------
-    https://github.com/facebookresearch/faiss/wiki/The-index-factory
+    .. [1] https://github.com/facebookresearch/faiss/wiki/The-index-factory
 
     Examples
     --------
@@ -116,14 +73,7 @@ def build_index(
 def search_index(
     index: faiss.Index, queries: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k nearest vectors of each query.
-
-    Parameters
-    ----------
-    index : faiss.Index
-    queries : float32 array of shape (q, d)
-    k : int
-        How many to find; more than the index holds is cut to that.
+    """Find the k nearest vectors of each query; k is cut to what the index holds.
 
     Returns
     -------
@@ -131,12 +81,6 @@ def search_index(
         Best first; squared distances where the index was built with ``"l2"``.
     ids : int64 array of shape (q, k)
         −1 where an approximate index found fewer than k.
-
-    Raises
-    ------
-    ValueError
-        If k is below 1, or the queries do not have the index's dimension or are
-        not finite.
 
     Examples
     --------
@@ -150,7 +94,10 @@ def search_index(
 
 
 def from_factory(d: int, factory: str, metric: str) -> faiss.Index:
-    """Return an empty index of FAISS's index factory."""
+    """Return an empty index for vectors of dimension d, or a ValueError that says why.
+
+    FAISS itself lets some factory strings drop the metric without a word.
+    """
     if metric not in METRICS:
         raise ValueError(
             f"metric must be one of {list(METRICS)}. Received: {metric!r}."
@@ -165,33 +112,15 @@ def from_factory(d: int, factory: str, metric: str) -> faiss.Index:
     innermost = faiss.downcast_index(index)
     while hasattr(innermost, "index"):
         innermost = faiss.downcast_index(innermost.index)
-    if innermost.metric_type != METRICS[metric]:
-        raise ValueError(  # HNSW_PQ drops the inner product without a word
+    if innermost.metric_type != METRICS[metric]:  # such as an HNSW of PQ codes
+        raise ValueError(
             f"metric must be one that FAISS has for {factory}. Received: {metric!r}."
         )
     return index
 
 
 def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
-    """Return the vectors as FAISS needs them, or say what is wrong.
-
-    Parameters
-    ----------
-    vectors : float32 array of shape (n, d)
-    name : str
-        What the message calls them.
-
-    Returns
-    -------
-    vectors : float32 array of shape (n, d)
-        C-contiguous.
-
-    Raises
-    ------
-    ValueError
-        If the shape or dtype is another, or a value is NaN or infinite: FAISS takes
-        such vectors without a word and never finds them again.
-    """
+    """Return vectors as C-contiguous float32, or say what is wrong with `name`."""
     vectors = np.asarray(vectors)
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise ValueError(
@@ -215,24 +144,8 @@ def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
     return np.ascontiguousarray(vectors)
 
 
-def check_k(k: int) -> int:
-    """Return k as the int that FAISS needs; NumPy's integers are welcome.
-
-    Raises
-    ------
-    ValueError
-        If k is no whole number, or below 1.
-    """
-    try:
-        number = operator.index(k)
-    except TypeError:
-        raise ValueError(f"k must be a whole number. Received: {k!r}.") from None
-    if number < 1:
-        raise ValueError(f"k must be at least 1. Received: {k}.")
-    return number
-
-
 def check_dimension(vectors: np.ndarray, d: int, name: str) -> None:
+    """Raise a ValueError if vectors of shape (n, d) were meant and they are others."""
     # FAISS raises an AssertionError without words, and none at all under python -O.
     if vectors.shape[1] != d:
         raise ValueError(
@@ -245,12 +158,6 @@ def check_dimension(vectors: np.ndarray, d: int, name: str) -> None:
 def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
     """Write an index so that a crash leaves the old file or the new one.
 
-    Parameters
-    ----------
-    index : faiss.Index
-    path : path
-        Where to write; the folder must exist.
-
     Returns
     -------
     sha256 : str
@@ -259,9 +166,10 @@ def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
     Raises
     ------
     OSError
-        If the disk is full or not writable (`faiss.write_index` can miss that).
+        If the disk is full or not writable (`faiss.write_index` can miss that), or
+        there is no such folder.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     content = faiss.serialize_index(index).tobytes()
     temporary = path.with_name(path.name + ".part")
     try:
@@ -278,7 +186,7 @@ def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
 def load_index(
     path: str | os.PathLike, *, sha256: str | None = None, mmap: bool = False
 ) -> faiss.Index:
-    """Read an index file.
+    """Read an index file, or raise an IndexFileError.
 
     Parameters
     ----------
@@ -291,26 +199,19 @@ def load_index(
         searched only (FAISS ends the process if one adds to it), and the file must
         never be written again in place; `save_index` replaces it, which is safe (on
         Windows it has to wait until the index is gone).
-
-    Returns
-    -------
-    index : faiss.Index
-
-    Raises
-    ------
-    IndexFileError
-        If the file is missing, damaged or no FAISS index.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never answer
+            raise OSError(errno.EINVAL, "it is no plain file")
         content = None if mmap else path.read_bytes()
         with io.BytesIO(content) if content is not None else open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
             size = file.seek(0, os.SEEK_END)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise IndexFileError(
-            f"{path}: cannot be read ({error.strerror}). Build the index again and "
-            "save it."
+            f"{path}: cannot be read ({reason}). Build the index again and save it."
         ) from error
     if found != sha256:
         raise IndexFileError(
@@ -324,23 +225,7 @@ def load_index(
 
 
 def parse_index(content: bytes, name: str) -> faiss.Index:
-    """Make an index of a file's bytes, in memory bounded by their number.
-
-    Parameters
-    ----------
-    content : bytes
-    name : str
-        The file's, for errors.
-
-    Returns
-    -------
-    index : faiss.Index
-
-    Raises
-    ------
-    IndexFileError
-        If FAISS cannot read it.
-    """
+    """Make an index of a file's bytes, in memory bounded by their number."""
     data = np.frombuffer(content, dtype=np.uint8)
     return _read_bounded(lambda: faiss.deserialize_index(data), len(content), name)
 
@@ -349,8 +234,8 @@ def _read_bounded(read: Callable[[], faiss.Index], size: int, name: str) -> fais
     """Let FAISS read a file of `size` bytes, in memory bounded by that."""
     with _limit_lock:
         # A small file can claim gigabytes.  IVF-PQ makes tables that its file does not
-        # hold, so a vector may be larger than the file, but only by a factor; and
-        # nothing (such as an IVF's cells) may be there more often than it has bytes.
+        # hold, so a vector may be larger than the file, but only by a factor; and of
+        # nothing (such as an IVF's cells) can there be more than the file has bytes.
         before = faiss.get_deserialization_vector_byte_limit()
         loops = faiss.get_deserialization_loop_limit()
         limit = max(SMALLEST_LIMIT, TABLES_A_FILE * size)

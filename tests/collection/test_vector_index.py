@@ -45,9 +45,10 @@ def draw(n: int, seed: int = 0, d: int = D) -> np.ndarray:
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """These indexes are tiny."""
-    before = indexes.set_threads(1)
+    before = indexes.faiss.omp_get_max_threads()
+    indexes.faiss.omp_set_num_threads(1)
     yield
-    indexes.set_threads(before)
+    indexes.faiss.omp_set_num_threads(before)
 
 
 def stored(index: VectorIndex) -> tuple[dict, bytes]:

@@ -352,6 +352,10 @@ def serve() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
+# As utils/start.py has it: FAISS's idle threads would take a core from the network.
+QUIET = {"OMP_WAIT_POLICY": "passive"}
+
+
 class Process:
     """A worker, as the other side sees it."""
 
@@ -364,6 +368,7 @@ class Process:
                 stderr=stderr,
                 text=True,
                 cwd=ROOT,
+                env=os.environ | QUIET,
             )
         self.name, self.log = name, log
         self.ask(name=name, size=size, files=[str(path.resolve()) for path in files])
@@ -556,9 +561,8 @@ def measure_startup() -> list[float]:
     paths = [GALLERY.parent / row["file"] for row in rows if row["split"] == "gallery"]
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {
-            "LOOKALIKE_CACHE": str(Path(folder, "cache.sqlite"))
-        }
+        cache = {"LOOKALIKE_CACHE": str(Path(folder, "cache.sqlite"))}
+        environment = os.environ | QUIET | cache
         with mock.patch.dict(os.environ, environment):
             ImageSearch.from_folder(GALLERY.parent).save(Path(folder, "saved"))
         command = [sys.executable, "-c", WARM_START, Path(folder, "saved"), paths[0]]

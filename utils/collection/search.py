@@ -29,9 +29,15 @@ from utils.collection.extraction import (
 )
 from utils.collection.vector_index import VectorIndex
 from utils.embeddings import Embedder, load_embedder, precision_of
-from utils.errors import IndexFileError, LookalikeError, PictureError, printable
+from utils.errors import (
+    IndexFileError,
+    LookalikeError,
+    PictureError,
+    check_k,
+    printable,
+)
 from utils.images import Collection, Refusal
-from utils.indexes import check_k, load_index
+from utils.indexes import load_index
 
 INDEX_FILE, ITEMS_FILE = "index.faiss", "items.json"
 

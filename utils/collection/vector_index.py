@@ -25,11 +25,11 @@ from utils.collection.faiss_parts import (
     points_needed,
     restored_state,
 )
+from utils.errors import check_k
 from utils.indexes import (
     METRICS,
     POINTS_PER_CELL,
     check_dimension,
-    check_k,
     check_vectors,
     faiss,
     parse_index,
