@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def layer_names() -> dict[str, str]:
     return names
 
 
-def fill(model, arrays: dict[str, np.ndarray]) -> None:
+def fill(model: Any, arrays: dict[str, np.ndarray]) -> None:
     """Copy every convolution and batch norm, the norm's scale folded into the kernel.
 
     Parameters
@@ -65,7 +66,7 @@ def fill(model, arrays: dict[str, np.ndarray]) -> None:
         norm.set_weights([gamma, beta, mean / scale, one])
 
 
-def save_half(model, path: Path) -> str:
+def save_half(model: Any, path: Path) -> str:
     """Write the weights as float16 and return the file's sha256.
 
     Raises

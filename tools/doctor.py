@@ -147,12 +147,12 @@ def installed_version(name: str) -> str | None:
 def check_packages(
     path: Path, installed: Callable[[str], str | None] = installed_version
 ) -> list[Finding]:
-    """Judge each package of a requirements file: is it here, in the range asked for?"""
+    """Judge each package of a requirements file: here, and in the range asked for."""
     findings = []
     try:
         from packaging.requirements import Requirement
     except ImportError:
-        Requirement = None  # noqa: N806  (a class, or none)
+        Requirement = None  # type: ignore[assignment,misc]  # noqa: N806
         findings.append(Finding(WRONG, "packaging: missing", INSTALL))
     for line in requirement_lines(path):
         name = name_of(line)
@@ -441,7 +441,7 @@ def check_kernel(program: str | None, executable: str = sys.executable) -> Findi
 
 
 def check_jupyter(command: str | None, scripts: str) -> Finding:
-    """Judge the command ``jupyter`` that the shell finds: is it one of our scripts?"""
+    """Judge the command ``jupyter`` that the shell finds."""
     fix = "Activate this environment, or start it by: python -m jupyterlab"
     if command is None:
         return Finding(ATTENTION, "command jupyter: not on the path", fix)

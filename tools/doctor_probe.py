@@ -2,15 +2,21 @@
 
 ``python -m tools.doctor_probe [--deep] MODULE ...`` imports the modules, with
 ``--deep`` turns a picture into a vector, describes threads and Jupyter's kernel, and
-prints a JSON object a line: before each step what it is doing, after it what came of it.
+prints a JSON object a line: before each step what it does, after it what came of it.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+
+def imports(name: str) -> bool:
+    """Import a module."""
+    return bool(import_module(name))
 
 
 def embed() -> str:
@@ -68,7 +74,7 @@ def main(arguments: list[str]) -> None:
     """Try everything, one after the other, in this one process."""
     for name in arguments:
         if name != "--deep":
-            attempt(name, lambda name=name: bool(import_module(name)))
+            attempt(name, partial(imports, name))
     if "--deep" in arguments:
         attempt("vector", embed)
     attempt("runtimes", list_runtimes)

@@ -14,6 +14,7 @@ Every row is computed by this run.
 import argparse
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ ANGLE, LIGHT, ANYTHING = (1, (0,)), (3, (2,)), (5, (0, 1, 2, 3, 4))
 HEADER = f"{'':22}{'P@1':>7}{'P@5':>7}{'mAP':>7}{'queries':>9}"
 
 
-def describe(paths: list[Path], weights: str, sizes: list[int]):
+def describe(
+    paths: list[Path], weights: str, sizes: list[int]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, unit vectors) of each way to describe the pictures."""
     pictures, _, refused = load_pictures(paths, 96)
     if refused:
@@ -44,8 +47,16 @@ def describe(paths: list[Path], weights: str, sizes: list[int]):
         yield f"{name}, {size} px", embedder.embed(pictures)
 
 
-def print_scores(name: str, vectors, labels, queries, candidates, exclude) -> None:
-    """Print one row: `queries` and `candidates` are masks over the vectors."""
+def print_scores(
+    name: str,
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    masks: tuple[np.ndarray, np.ndarray],
+    *,
+    exclude: np.ndarray,
+) -> None:
+    """Print one row; the masks over the vectors are of queries and of candidates."""
+    queries, candidates = masks
     scores = score_retrieval(
         vectors[queries],
         vectors[candidates],
@@ -57,7 +68,9 @@ def print_scores(name: str, vectors, labels, queries, candidates, exclude) -> No
     print(f"{name:22}{numbers}{scores.n:9}", flush=True)
 
 
-def share_found(vectors, rows: list[dict], protocol) -> float:
+def share_found(
+    vectors: np.ndarray, rows: list[dict], protocol: tuple[int, tuple[int, ...]]
+) -> float:
     """Share of things of which another view is among the first five.
 
     The query is the stated view of every thing, every other picture a distractor; a
@@ -93,7 +106,7 @@ def evaluate_gallery(weights: str, sizes: list[int]) -> None:
         print(f"\n{title}\n{HEADER}")
         for name, vectors in described:
             masks = split == queries, split == "gallery"
-            print_scores(name, vectors, labels, *masks, exclude)
+            print_scores(name, vectors, labels, masks, exclude=exclude)
     print(
         f"\nsame thing among the first five\n{'':22}{'angle':>7}{'light':>7}{'any':>7}"
     )
@@ -118,7 +131,8 @@ def evaluate_photos(folder: Path, weights: str, sizes: list[int]) -> None:
     for name, vectors in describe(
         [folder / row["file"] for row in rows], weights, sizes
     ):
-        print_scores(name, vectors, labels, everything, everything, same_sender)
+        masks = everything, everything
+        print_scores(name, vectors, labels, masks, exclude=same_sender)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Install this kit, with no network:  python install.py
+"""Install this kit, with no network: ``python install.py``.
 
 It compares the kit with this computer and every file with its sum, makes a virtual
 environment in ``lookalike/.venv``, installs the wheels into it and runs the

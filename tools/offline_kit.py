@@ -35,8 +35,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tools import doctor  # noqa: E402
-from tools import offline_install  # noqa: E402
+from tools import doctor, offline_install  # noqa: E402
 from tools.offline_install import SUMS, KitError, machine_name, this_computer  # noqa: E402
 
 PYTHONS = [f"3.{minor}" for minor in range(doctor.OLDEST[1], doctor.NEWEST[1] + 1)]
@@ -45,7 +44,13 @@ CONSTRAINTS = "tests/constraints.txt"
 # Without git: what is never part of the repository. .gitignore says the same.
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", "venv", "output", "build", "__pycache__", "*.pyc"),
-    *(".hypothesis", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints"),
+    *(
+        ".hypothesis",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".ipynb_checkpoints",
+    ),
     *(".virtual_documents", ".jupyter_ystore.db", ".coverage", ".DS_Store"),
 )
 
@@ -236,7 +241,7 @@ def explain(said: str, name: str, python: str) -> str:
     )
     if not found:
         return f"pip could not download the wheels. It said:\n{said.strip()[-2000:]}"
-    package = canonicalize_name(re.match(r"[\w.-]+", found.group(1)).group())
+    package = canonicalize_name(doctor.name_of(found.group(1)))
     advice = NO_WHEELS.get(
         (name, package),
         f"Is the package registry reachable? If it is, try another --python "
@@ -297,7 +302,9 @@ def find_missing(
     missing : list of str
         Requirements, each with the package that has it; empty if all is there.
     """
-    missing, seen, nothing = [], set(), Wheel("", SpecifierSet(), [])
+    missing: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    nothing = Wheel("", SpecifierSet(), [])
     waiting = [(requirement, "the repository") for requirement in asked]
     while waiting:
         requirement, who = waiting.pop()

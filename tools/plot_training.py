@@ -42,8 +42,8 @@ def draw(log: Path, picture: Path) -> None:
     ):
         shares = [100 * record[key] for record in records]
         upper.plot(passes, shares, style, marker="o", markersize=3, label=name)
-    for size, run in groupby(records, key=lambda record: record["size"]):
-        run = [record["pass"] for record in run]
+    for size, same_size in groupby(records, key=lambda record: record["size"]):
+        run = [record["pass"] for record in same_size]
         for axes in (upper, lower):
             axes.axvline(run[-1] + 0.5, color="0.85", linewidth=1)
         middle = (run[0] + run[-1]) / 2

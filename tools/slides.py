@@ -227,7 +227,7 @@ def fetch(target: Path) -> None:
 
 
 def settings(prefix: str) -> dict:
-    """nbconvert's settings for slides that take their scripts from a folder.
+    """Settings of nbconvert for slides that take their scripts from a folder.
 
     Parameters
     ----------

@@ -110,8 +110,8 @@ def read_photos(source, side):
     """Decode every photo once: uint8 (n, side, side, 3), class numbers and names."""
     pixels, names = [], []
     for name, file in iterate_files(Path(source)):
-        with Image.open(file) as image:
-            image = image.convert("RGB")
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
             if image.size != (side, side):
                 image = image.resize((side, side), Image.Resampling.BILINEAR)
             pixels.append(np.asarray(image))

@@ -166,7 +166,7 @@ def agreement(work: Path, real: np.ndarray) -> list[Section]:
             note="held-out queries",
         ),
         data.write_enlarged(
-            work / "agreement-enlarged", source, *base.shape[:1], len(queries)
+            work / "agreement-enlarged", source, len(base), len(queries)
         ),
     ]
     return [Section("agreement", folder, choose([CELLS]), 1) for folder in pair]

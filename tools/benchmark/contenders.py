@@ -35,7 +35,8 @@ class FaissEngine:
     def __init__(self, threads: int, *, factory: str) -> None:
         import faiss
 
-        self.faiss, self.factory = faiss, factory
+        self.faiss: Any = faiss  # its stubs lack much of what it has
+        self.factory = factory
         moved = "PCA" in factory
         self.metric = faiss.METRIC_L2 if moved else faiss.METRIC_INNER_PRODUCT
         faiss.omp_set_num_threads(threads)

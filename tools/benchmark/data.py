@@ -109,7 +109,8 @@ def write_collection(
     folder : Path
     """
     mark = fingerprint([base, queries])
-    facts = Facts(title, note, *base.shape, len(queries), mark)
+    n, d = base.shape
+    facts = Facts(title, note, n, d, len(queries), mark)
     if not _is_there(folder, facts):
         folder.mkdir(parents=True, exist_ok=True)
         _write_queries(folder, queries)
@@ -139,10 +140,11 @@ def write_streamed(folder: Path, source: np.ndarray, n: int, n_queries: int) -> 
 
 
 def write_enlarged(folder: Path, source: np.ndarray, n: int, n_queries: int) -> Path:
-    """Write a collection of n vectors drawn from the source; see `utils.practice.enlarge`."""
+    """Write a collection of n vectors that `utils.practice.enlarge` draws."""
     base, queries = enlarge(source, n), enlarge(source, n_queries, seed=1)
     title = f"{n:,} vectors by enlargement"
-    note = f"drawn from {len(source):,} real vectors by `utils.practice.enlarge`; synthetic"
+    real = f"{len(source):,} real vectors"
+    note = f"drawn from {real} by `utils.practice.enlarge`; synthetic"
     return write_collection(folder, base, queries, title=title, note=note)
 
 
@@ -180,7 +182,8 @@ def read_vectors(path: Path) -> np.ndarray:
             f"{path}: expected an array written by numpy.save. Received: {error}. "
             "Save it: np.save(path, embeddings)."
         ) from error
-    shape, dtype = getattr(vectors, "shape", ()), getattr(vectors, "dtype", "no array")
+    shape: tuple[int, ...] = getattr(vectors, "shape", ())
+    dtype = getattr(vectors, "dtype", "no array")
     if len(shape) != 2 or dtype != np.float32 or shape[0] < 100 or shape[1] < 8:
         raise ValueError(
             f"{path}: expected float32 of shape (n, d), at least 100 vectors of 8 "
@@ -236,7 +239,7 @@ def fingerprint(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         digest.update(str(array.shape).encode())
         for start in range(0, len(array), BLOCK):
-            digest.update(np.ascontiguousarray(array[start : start + BLOCK]))
+            digest.update(np.ascontiguousarray(array[start : start + BLOCK]).data)
     return digest.hexdigest()[:16]
 
 

@@ -39,9 +39,9 @@ class Standing:
     def __init__(self, results: Results, facts: Facts, contender: Contender) -> None:
         key = {"data": facts.fingerprint, "contender": contender.name}
         self.contender, self.facts = contender, facts
-        self.build = results.newest(**key, kind="build")
-        self.sweep = results.newest(**key, kind="sweep")
-        self.failure = results.newest(**key, kind="failure")
+        self.build = results.newest(**key, kind="build") or {}
+        self.sweep = results.newest(**key, kind="sweep") or {}
+        self.failure = results.newest(**key, kind="failure") or {}
         rounds = results.of(data=facts.fingerprint, kind="round")
         # A ratio is taken among those who raced together.  The widest race counts (the
         # same vectors may serve two sections), and of such races the newest.
@@ -70,14 +70,14 @@ class Standing:
         """Memory that opening the index took, for each vector."""
         return self.sweep["memory"] / self.facts.n if self.sweep else float("nan")
 
-    def point(self, level: float) -> dict[str, Any] | None:
-        """The cheapest setting that reaches a recall."""
-        return cheapest(self.points, level)
+    def point(self, level: float) -> dict[str, Any]:
+        """The cheapest setting that reaches a recall; empty if none does."""
+        return cheapest(self.points, level) or {}
 
     def turns(self, level: float, threads: int) -> list[dict[str, Any]]:
         """What that setting did in each round."""
         point = self.point(level)
-        if point is None:
+        if not point:
             return []
         return [
             turn
@@ -92,10 +92,10 @@ class Standing:
         """Milliseconds one by one with one thread, a list for each round."""
         return [turn["ms"] for turn in self.turns(level, 1)]
 
-    def p50(self, level: float) -> float | None:
-        """The median milliseconds of a query alone, one thread."""
+    def p50(self, level: float) -> float:
+        """The median milliseconds of a query alone, one thread; 0 if not measured."""
         times = self.singles(level)
-        return float(np.median(np.concatenate(times))) if times else None
+        return float(np.median(np.concatenate(times))) if times else 0.0
 
 
 def ratios(one: Standing, other: Standing, level: float) -> list[float]:
@@ -167,8 +167,8 @@ def _targets(tables: dict[str, list]) -> Iterator[str]:
         facts = standings[0].facts
         yield f"On {facts.title.lower()} ({facts.note}):\n"
         yield from (f"- {line}" for line in _fast(standings))
-        yield f"- {_compact(standings, 'small', 4, 0.95, 20)}"
-        yield f"- {_compact(standings, 'tiny', 8, 0.90, 0)}\n"
+        yield f"- {_compact(standings, 'small', part=4, level=0.95, times=20)}"
+        yield f"- {_compact(standings, 'tiny', part=8, level=0.90, times=0)}\n"
     for standings in tables.get("million", []):
         yield f"On {standings[0].facts.title.lower()}:\n"
         yield f"- {_large(standings)}\n"
@@ -190,7 +190,7 @@ def _fast(standings: list[Standing]) -> Iterator[str]:
 
 
 def _compact(
-    standings: list[Standing], name: str, part: int, level: float, times: float
+    standings: list[Standing], name: str, *, part: int, level: float, times: float
 ) -> str:
     aim = f"**{name}** (1/{part} of Flat's memory or less, recall ≥ {level:.2f}"
     aim += f", {times} times as fast as Flat)" if times else ")"
@@ -353,8 +353,9 @@ def _growth(tables: dict[str, list], path: Path) -> Iterator[str]:
 
 def _agreement(tables: dict[str, list]) -> Iterator[str]:
     """Compare the enlargement's recall–nprobe curve with that of real vectors."""
-    pair = [_named(standings, CELLS) for standings in tables.get("agreement", [])]
-    if len(pair) < 2 or not all(pair):
+    sections = tables.get("agreement", [])
+    pair = [s for standings in sections if (s := _named(standings, CELLS))]
+    if len(pair) < 2:
         return
     real, drawn = (
         {p["setting"]["nprobe"]: p["recall"] for p in standing.points}

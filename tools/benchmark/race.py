@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from tools.benchmark.contenders import Contender, missing
 from tools.benchmark.data import load_facts
@@ -90,28 +90,31 @@ class Process:
                 env=environment,
             )
         self.threads = threads
+        self.commands = cast(IO[str], self.process.stdin)
+        self.answers = cast(IO[str], self.process.stdout)
         self._ask({"contender": self.name, "folder": str(folder), "threads": threads})
 
     def __enter__(self) -> "Process":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.stdin.close()
+        self.commands.close()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:  # we were interrupted in the midst of it
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self.answers.close()
 
     def __call__(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Do a command in the worker, and return what it answers."""
         return self._ask({"do": command, **arguments})
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         try:
-            self.process.stdin.write(json.dumps(command) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self.commands.write(json.dumps(command) + "\n")
+            self.commands.flush()
+            line = self.answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -181,8 +184,9 @@ class Benchmark:
     def _is_complete(self) -> bool:
         return all(len(self._rounds(t)) >= self.rounds for t in self.threads)
 
-    def _record(self, kind: str, contender: Contender) -> dict[str, Any] | None:
-        return self.results.newest(**self.key, kind=kind, contender=contender.name)
+    def _record(self, kind: str, contender: Contender) -> dict[str, Any]:
+        wanted = {"kind": kind, "contender": contender.name}
+        return self.results.newest(**self.key, **wanted) or {}
 
     def _file_is_whole(self, contender: Contender) -> bool:
         build = self._record("build", contender)

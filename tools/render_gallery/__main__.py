@@ -18,7 +18,7 @@ LOWEST_PSNR = 45.0
 
 def numbers(text):
     """``"0,2-4"`` -> ``[0, 2, 3, 4]``."""
-    found = []
+    found: list[int] = []
     for piece in text.split(","):
         first, _, last = piece.partition("-")
         found += range(int(first), int(last or first) + 1)

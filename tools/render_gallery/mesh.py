@@ -74,7 +74,8 @@ def lathe(name, profile, mats, n=64, mat_of=None, smooth=50):
     """
     prof = np.asarray(profile, float)
     ang = np.arange(n) * 2 * math.pi / n
-    verts, rows = [], []
+    verts: list = []
+    rows: list = []
     for r, z in prof:
         if r < 1e-6:
             rows.append([len(verts)] * n)

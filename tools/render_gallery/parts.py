@@ -172,10 +172,8 @@ def painted(name, points, colours, closed=True, **bsdf):
     node = N("paint")
     colour = node.add("VertexColor", {"layer_name": "paint"}).outputs[0]
     material = node.bsdf(Base_Color=colour, **bsdf)
-    k, j = np.meshgrid(
-        np.arange(rows - 1), np.arange(columns if closed else columns - 1)
-    )
-    k, j = k.ravel() * columns, j.ravel()
+    down, across = np.arange(rows - 1), np.arange(columns if closed else columns - 1)
+    k, j = (axis.ravel() for axis in np.meshgrid(down * columns, across))
     j2 = (j + 1) % columns
     faces = np.c_[k + j, k + j2, k + columns + j2, k + columns + j]
     part = mesh(name, points.reshape(-1, 3), faces, material, smooth=180)

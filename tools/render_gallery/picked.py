@@ -97,7 +97,8 @@ FLAT = [(0, 0.36), (0.4, 0.34), (0.75, 0.24), (0.95, 0.09), (1, 0)]
 def _warts(r, outline, radius, height, count):
     """White flakes scattered over the top of a cap."""
     white = plastic((0.85, 0.82, 0.74), 0.8)
-    curve, placed = spline(outline, 10), []
+    curve = spline(outline, 10)
+    placed: list = []
     for _ in range(count * 6):
         k, a = r.randrange(2, len(curve) - 8), r.uniform(0, TAU)
         q, z = curve[k]

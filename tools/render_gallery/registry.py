@@ -5,7 +5,7 @@ import bpy  # noqa: F401  (mathutils exists only once it is loaded)
 from . import furniture, growing, household, leisure, picked, tableware, toys, worn
 
 MODULES = (furniture, growing, household, leisure, picked, tableware, toys, worn)
-CLASSES = {}
+CLASSES: dict[str, dict] = {}
 for _module in MODULES:
     CLASSES |= _module.CLASSES
 CLASSES = dict(sorted(CLASSES.items()))

@@ -19,7 +19,7 @@ HDRI_DIR = os.path.join(
     bpy.utils.resource_path("LOCAL"), "datafiles", "studiolights", "world"
 )
 KEY_DISTANCE = 8
-_brightness = {}
+_brightness: dict = {}
 
 
 def build_scene(name, light, radius):
@@ -317,8 +317,10 @@ def _sun(direction, light):
 
 
 def _world(light, sky):
-    """Light from one picture; where there is no wall the camera sees another, so
-    that a change of light leaves the background as it is."""
+    """Light from one picture; where there is no wall the camera sees another.
+
+    So a change of light leaves the background as it is.
+    """
     world = bpy.data.worlds.new("world")
     bpy.context.scene.world = world
     world.use_nodes = True

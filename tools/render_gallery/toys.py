@@ -47,19 +47,18 @@ def _directions(rows=150, columns=280):
 def _football(d):
     """Patches of a truncated icosahedron: (pentagon?, distance to a seam)."""
     g = (1 + 5**0.5) / 2
-    corners = [
-        np.roll((0, a, b * g), k) for a in (-1, 1) for b in (-1, 1) for k in range(3)
-    ]
-    corners = np.array(corners) / math.hypot(1, g)
+    signs = [(a, b) for a in (-1, 1) for b in (-1, 1)]
+    rolled = [np.roll((0, a, b * g), k) for a, b in signs for k in range(3)]
+    corners = np.array(rolled) / math.hypot(1, g)
     near = corners @ corners.T > 0.4
-    centres = [
+    sums = [
         corners[a] + corners[b] + corners[c]
         for a in range(12)
         for b in range(a)
         for c in range(b)
         if near[a, b] and near[b, c] and near[a, c]
     ]
-    centres = np.array(centres) / np.linalg.norm(centres, axis=1)[:, None]
+    centres = np.array(sums) / np.linalg.norm(sums, axis=1)[:, None]
     reach = np.concatenate([d @ corners.T / 2.327, d @ centres.T / 2.267], -1)
     order = np.sort(reach, -1)
     return reach.argmax(-1) < 12, (order[..., -1] - order[..., -2]) * 2.3
