@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from utils import embeddings
 from utils.embeddings import (
     BUNDLED,
     build_resnet50,
+    card_of,
     color_histogram,
     import_keras,
     load_embedder,
@@ -70,6 +72,41 @@ def test_regions_pooled_and_normalised_are_the_embedding(pictures):
     np.testing.assert_allclose(pooled, embedder.embed(pictures), atol=1e-5)
 
 
+def test_one_forward_pass_of_the_keras_model_per_batch(pictures, monkeypatch):
+    embedder = load_embedder("untrained", input_size=SIZE, verbose=False)
+    sizes, predict = [], embedder.model.predict_on_batch
+
+    def count(batch):
+        sizes.append(len(batch))
+        return predict(batch)
+
+    monkeypatch.setattr(embedder.model, "predict_on_batch", count)
+    embedder.embed(pictures, batch_size=2)
+    assert sizes == [2, 2, 1]
+
+
+def test_batches_of_many_sizes_do_not_compile_the_network_anew(pictures):
+    embedder = load_embedder("untrained", input_size=SIZE, verbose=False)
+    for size in (1, 2, 3, 4, 5):
+        embedder.embed(pictures, batch_size=size)
+    assert embedder.model.predict_function.experimental_get_tracing_count() <= 2
+
+
+def test_threads_share_one_embedder(pictures):
+    embedder = load_embedder("untrained", input_size=SIZE, verbose=False)
+    with ThreadPoolExecutor(5) as threads:  # the first batch builds the graph
+        found = list(threads.map(lambda i: embedder.embed(pictures[i:]), range(5)))
+    expected = embedder.embed(pictures)
+    for i, vectors in enumerate(found):
+        np.testing.assert_allclose(vectors, expected[i:], atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "2", True])
+def test_a_batch_holds_at_least_one_picture(embedder, pictures, batch_size):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at"):
+        embedder.embed(pictures, batch_size=batch_size)
+
+
 def test_regions_want_what_embed_wants(embedder, pictures):
     with pytest.raises(ValueError, match=r"images\[None\]"):
         embedder.feature_map(pictures[0])
@@ -111,6 +148,20 @@ def test_a_histogram_counts_colours_and_nothing_else(pictures):
 
 
 # ------------------------------------------------------------------- weights
+def test_old_caches_stay_valid():
+    """The ids of the float32 network, which vectors are cached and saved by."""
+    ids = {
+        load_embedder(input_size=size, verbose=False).pipeline for size in (None, 224)
+    }
+    sha256 = json.loads(card_of(BUNDLED).read_text())["sha256"]
+    assert ids == {
+        f"resnet50-{sha256[:16]}-64px-caffe2-avg-l2",
+        f"resnet50-{sha256[:16]}-224px-caffe2-avg-l2",
+    }
+    untrained = load_embedder("untrained", input_size=SIZE, verbose=False)
+    assert untrained.pipeline == "resnet50-untrained-glorot-32px-caffe2-avg-l2"
+
+
 def test_the_pipeline_id_tells_weights_and_sizes_apart():
     small = load_embedder("untrained", input_size=32, verbose=False)
     large = load_embedder("untrained", input_size=64, verbose=False)
@@ -128,14 +179,18 @@ def test_the_environment_changes_the_default_and_the_argument_wins(monkeypatch):
     monkeypatch.setenv("LOOKALIKE_WEIGHTS", "nowhere.h5")
     named = load_embedder("untrained", input_size=SIZE, verbose=False)
     assert named.weights == "untrained"
-    with pytest.raises(WeightsError, match="nowhere.h5: no such weights file"):
+    with pytest.raises(
+        WeightsError, match=r"nowhere\.h5: expected .*No such file.*its path"
+    ):
         load_embedder()
 
 
-def test_a_weights_file_of_ones_own_is_loaded(tmp_path, pictures):
+def test_a_weights_file_of_ones_own_is_loaded(tmp_path, pictures, monkeypatch):
     model = build_resnet50(SIZE)
     model.save_weights(tmp_path / "mine.weights.h5")
-    mine = load_embedder(tmp_path / "mine.weights.h5", input_size=SIZE, verbose=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    mine = load_embedder("~/mine.weights.h5", input_size=SIZE, verbose=False)
     expected = normalize(model.predict_on_batch(preprocess(pictures)))
     np.testing.assert_allclose(mine.embed(pictures), expected, atol=1e-5)
     assert mine.weights == "mine.weights.h5"
@@ -153,15 +208,28 @@ def test_the_file_beside_the_weights_states_their_size(tmp_path):
         load_embedder(mine, verbose=False)
 
 
-def test_the_readers_settings_of_keras_change_no_vector_and_are_left_alone():
-    keras = import_keras()
-    keras.config.set_dtype_policy("mixed_float16")
+def test_the_readers_settings_of_keras_change_no_vector_and_are_left_alone(
+    embedder, pictures
+):
+    expected = embedder.embed(pictures)
+    config = import_keras().config
+    config.set_floatx("float16")
+    config.set_dtype_policy("mixed_float16")
+    config.set_image_data_format("channels_first")
     try:
-        model = build_resnet50(32)
-        assert keras.config.dtype_policy().name == "mixed_float16"
+        mine = load_embedder("untrained", input_size=SIZE, verbose=False)
+        vectors = mine.embed(pictures)
+        assert config.dtype_policy().name == "mixed_float16"
+        assert (config.floatx(), config.image_data_format()) == (
+            "float16",
+            "channels_first",
+        )
     finally:
-        keras.config.set_dtype_policy("float32")
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        config.set_floatx("float32")
+        config.set_dtype_policy("float32")
+        config.set_image_data_format("channels_last")
+    assert {layer.compute_dtype for layer in mine.model.layers} == {"float32"}
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
 def test_the_untrained_network_is_always_the_same_and_reseeds_nothing(pictures):

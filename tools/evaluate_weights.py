@@ -40,9 +40,7 @@ def describe(
         raise SystemExit(f"{refused[0].path}: {refused[0].reason}")
     yield "colour histogram", color_histogram(pictures)
     for name, size in [("untrained", sizes[0]), *((weights, size) for size in sizes)]:
-        embedder = load_embedder(
-            name, input_size=size, precision="float32", verbose=False
-        )
+        embedder = load_embedder(name, input_size=size, verbose=False)
         pictures, _, _ = load_pictures(paths, size)
         yield f"{name}, {size} px", embedder.embed(pictures)
 

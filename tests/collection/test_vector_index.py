@@ -1036,7 +1036,7 @@ def test_a_blind_picture_takes_no_other_vector_with_it(tmp_path, embedder):
     assert embedded.positions == [0, 1, 3, 5]
     assert [r.path for r in embedded.refused] == [paths[2], paths[4]]
     for vector, key, position in zip(
-        embedded.vectors, embedded.hashes, embedded.positions, strict=True
+        embedded.vectors, embedded.sha256s, embedded.positions, strict=True
     ):
         alone = FakeEmbedder().embed(load_picture(paths[position], 4)[None])[0]
         np.testing.assert_allclose(vector, alone, atol=1e-6)

@@ -28,7 +28,7 @@ from utils.collection.extraction import (
     has_direction,
 )
 from utils.collection.vector_index import VectorIndex
-from utils.embeddings import Embedder, load_embedder, precision_of
+from utils.embeddings import Embedder, load_embedder
 from utils.errors import (
     IndexFileError,
     LookalikeError,
@@ -230,12 +230,13 @@ class ImageSearch:
         """The network that made the vectors, loaded when it is first needed."""
         with self._embedding:
             if self._embedder is None:
-                embedder = load_embedder(precision=precision_of(self.pipeline))
+                embedder = load_embedder()
                 if embedder.pipeline != self.pipeline:
                     raise IndexFileError(
                         f"The collection was embedded by {self.pipeline}; received "
                         f"{embedder.pipeline}. Pass the embedder it was made with: "
-                        "ImageSearch.load(folder, embedder=load_embedder(...))."
+                        "ImageSearch.load(folder, embedder=...), from load_embedder "
+                        "or, for another precision, load_fast_embedder."
                     )
                 self._embedder = embedder
             return self._embedder
@@ -702,7 +703,7 @@ class ImageSearch:
         missing = [item.path for item in items if item.sha256 not in known]
         if missing:
             embedded = embed_files(missing, self.embedder)
-            known |= dict(zip(embedded.hashes, embedded.vectors, strict=True))
+            known |= dict(zip(embedded.sha256s, embedded.vectors, strict=True))
         lost = [item.path for item in items if item.sha256 not in known]
         if lost:
             raise LookalikeError(
@@ -823,7 +824,7 @@ def _labels_for(paths: Sequence[Any], labels: Sequence[str] | str) -> list[str]:
 def _embedded_items(embedded: EmbeddedFiles, labels: Mapping[Path, str]) -> list[Item]:
     """Return one item a row of `embedded`, which was made of `labels`' keys."""
     paths = list(labels)
-    pairs = zip(embedded.positions, embedded.hashes, strict=True)
+    pairs = zip(embedded.positions, embedded.sha256s, strict=True)
     return [Item(paths[i], labels[paths[i]], sha256) for i, sha256 in pairs]
 
 
