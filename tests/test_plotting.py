@@ -28,6 +28,13 @@ def test_every_picture_has_its_title():
     plotting.show_pictures([PICTURE] * 3, ["a", "b", "c"], columns=2)
     assert titles() == ["a", "b", "c", ""]
     assert [len(ax.images) for ax in plt.gcf().axes] == [1, 1, 1, 0]
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([2.8, 3.3])
+
+
+def test_pictures_stand_left_to_right_and_rows_have_their_height():
+    plotting.show_pictures([PICTURE] * 3, columns=9, height=2.0)
+    assert plt.gcf().get_size_inches().tolist() == [6, 2], "no place stays empty"
+    assert not any(ax.axison for ax in plt.gcf().axes)
 
 
 def test_pictures_and_titles_must_match():
@@ -48,7 +55,25 @@ def test_wrong_results_differ_by_colour_frame_and_sign():
     query, right, wrong = frames()
     assert query.get_edgecolor() == to_rgba(plotting.BLUE)
     assert right.get_linestyle() != wrong.get_linestyle()
-    assert right.get_edgecolor() != wrong.get_edgecolor()
+    assert right.get_edgecolor() == to_rgba(plotting.GREEN)
+    assert wrong.get_edgecolor() == to_rgba(plotting.RED)
+    for frame in (query, right, wrong):  # around all 8 × 8 pixels
+        assert frame.get_bbox().extents.tolist() == [-0.5, -0.5, 7.5, 7.5]
+
+
+def test_every_query_has_its_title_and_its_results_beside_it():
+    first, second = np.full((4, 6, 3), 1), np.full((4, 6, 3), 2)
+    plotting.show_results(
+        [first, second],
+        [[second], [first, first]],
+        query_titles=["one", "two"],
+        titles=[["a"], ["b", "c"]],
+    )
+    assert titles() == ["one", "a", "", "two", "b", "c"]
+    shown = [ax.images[0].get_array().max() for ax in plt.gcf().axes if ax.images]
+    assert shown == [1, 2, 2, 1, 1]
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([4.35, 3.5])
+    assert frames()[0].get_width() == 6 and frames()[0].get_height() == 4
 
 
 def test_without_a_label_nothing_is_called_wrong():
@@ -67,9 +92,39 @@ def test_queries_and_results_must_match():
         plotting.show_results([PICTURE] * 2, [[PICTURE]])
 
 
+def middles(bars):
+    return [bar.get_x() + bar.get_width() / 2 for bar in bars]
+
+
+def legend():
+    return [text.get_text() for text in plt.gca().get_legend().get_texts()]
+
+
 def test_bars_have_the_heights_they_were_given():
     plotting.show_bars({"x": {"a": 0.5, "b": 0.25}, "y": {"a": 1, "b": 0}}, ylabel="P")
     assert [bar.get_height() for bar in plt.gca().patches] == [0.5, 1, 0.25, 0]
+    numbers = [text.get_text() for text in plt.gca().texts]
+    assert numbers == ["0.50", "1.00", "0.25", "0.00"]
+
+
+def test_bars_stand_in_the_order_of_their_names_about_the_group_s_tick():
+    bars = {"a": 1, "b": 2, "c": 3}
+    plotting.show_bars({"x": bars, "y": bars}, ylabel="P", title="t")
+    ax = plt.gca()
+    a, b, c = (middles(ax.patches[i : i + 2]) for i in (0, 2, 4))
+    assert ax.get_xticks().tolist() == [0, 1] == pytest.approx(b)
+    assert a[0] < b[0] < c[0] < a[1], "the groups don't reach into each other"
+    assert b[0] - a[0] == pytest.approx(c[0] - b[0])
+    assert all(0 < bar.get_width() <= b[0] - a[0] for bar in ax.patches)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["x", "y"]
+    assert legend() == ["a", "b", "c"]
+    assert len({bar.get_facecolor() for bar in ax.patches}) == 3
+
+
+def test_one_bar_a_group_needs_no_legend():
+    plotting.show_bars({"x": {"a": 0.5}, "y": {"a": 1}}, ylabel="P")
+    assert middles(plt.gca().patches) == pytest.approx([0, 1])
+    assert plt.gca().get_legend() is None
 
 
 def test_parts_of_a_bar_stand_end_to_end_with_their_sum():
@@ -77,6 +132,10 @@ def test_parts_of_a_bar_stand_end_to_end_with_their_sum():
     ax = plt.gca()
     spans = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
     assert spans == [(0, 1), (0, 3), (1, 2), (3, 0.5)]
+    rows = [bar.get_y() + bar.get_height() / 2 for bar in ax.patches]
+    assert rows == pytest.approx([0, 1, 0, 1])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["x", "y"]
+    assert ax.get_yticks().tolist() == [0, 1] and legend() == ["a", "b"]
     assert [text.get_text() for text in ax.texts] == ["3.0", "3.5"]
     assert len({bar.get_hatch() for bar in ax.patches}) == 2  # not by colour alone
     assert ax.yaxis_inverted()
@@ -86,6 +145,8 @@ def test_intervals_reach_from_low_to_high():
     plotting.show_intervals({"a": (0.5, 0.4, 0.7), "b": (1, 1, 1)}, ylabel="P")
     ax = plt.gca()
     assert [bar.get_height() for bar in ax.patches] == [0.5, 1]
+    assert middles(ax.patches) == pytest.approx([0, 1])
+    assert ax.get_xticks().tolist() == [0, 1]
     ends = [line[:, 1].tolist() for line in ax.collections[0].get_segments()]
     np.testing.assert_allclose(ends, [[0.4, 0.7], [1, 1]])
     names = [text.get_text() for text in ax.get_xticklabels()]
@@ -109,10 +170,21 @@ def test_a_map_covers_its_picture_and_shares_its_scale():
     left, right = plt.gcf().axes[:2]
     assert [text.get_text() for text in left.texts] == ["0.10", "0.20"]
     assert not right.texts  # too many to read
+    places = [text.get_position() for text in left.texts]
+    assert places == [(2, 4), (6, 4)], "in the middle of each half"
     for ax in (left, right):
         picture, layer = ax.images
         assert layer.get_extent() == picture.get_extent()
         assert layer.get_clim() == (0.0, 0.4)
+
+
+def test_maps_carry_their_numbers_up_to_sixteen_cells():
+    cells = [np.ones((4, 4)), np.ones((1, 17)), np.array([[-0.5]])]
+    plotting.show_maps([PICTURE] * 3, cells, ["a", "b", "c"], columns=2)
+    axes = plt.gcf().axes
+    assert [len(ax.texts) for ax in axes[:3]] == [16, 0, 1]
+    assert axes[0].images[1].get_clim() == (-0.5, 1.0)
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([5.4, 5.2])
 
 
 def test_maps_pictures_and_titles_must_match():
@@ -134,24 +206,60 @@ def test_a_vector_is_drawn_row_after_row():
     plotting.show_vector(np.arange(64.0), rows=8)
     image = plt.gcf().axes[0].images[0].get_array()
     assert image.shape == (8, 8) and image[1, 0] == 8
+    assert plt.gcf().axes[0].get_xlabel() == "64 numbers, row by row"
 
 
 def test_histograms_state_how_many_values_they_hold():
     plotting.show_histograms({"same": np.arange(10), "other": np.arange(5)}, xlabel="c")
-    labels = [text.get_text() for text in plt.gca().get_legend().get_texts()]
-    assert labels == ["same (n = 10)", "other (n = 5)"]
+    assert legend() == ["same (n = 10)", "other (n = 5)"]
+
+
+def test_histograms_share_edges_that_hold_every_value():
+    plotting.show_histograms({"a": [0, 0, 4], "b": [[2, 2]]}, xlabel="c", bins=5)
+    heights = [[bar.get_height() for bar in bars] for bars in plt.gca().containers]
+    np.testing.assert_allclose(heights, [[2 / 3, 0, 0, 1 / 3], [0, 0, 1, 0]])
+    lefts = [[bar.get_x() for bar in bars] for bars in plt.gca().containers]
+    np.testing.assert_allclose(lefts, [[0, 1, 2, 3]] * 2)
 
 
 def test_curves_pass_through_the_measured_points():
     plotting.show_curves({"a": ([1, 2], [3, 4])}, xlabel="n", ylabel="ms", log=True)
     line = plt.gca().lines[0]
     assert line.get_xydata().tolist() == [[1, 3], [2, 4]]
-    assert plt.gca().get_xscale() == "log"
+    assert plt.gca().get_xscale() == plt.gca().get_yscale() == "log"
+
+
+def test_curves_differ_by_marker_and_axes_are_linear_unless_asked():
+    curves = {"a": ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}
+    plotting.show_curves(curves, xlabel="n", ylabel="ms")
+    assert plt.gca().get_xscale() == plt.gca().get_yscale() == "linear"
+    assert len({line.get_marker() for line in plt.gca().lines}) == 2
+    assert legend() == ["a", "b"]
 
 
 def test_each_direction_is_named():
     plotting.show_directions({"a": (1, 0), "b": (0, 1)})
     assert {text.get_text() for text in plt.gca().texts} >= {"a", "b"}
+
+
+def test_directions_are_arrows_from_the_middle_of_the_unit_circle():
+    plotting.show_directions({"a": (1, 0), "b": (0.5, 2)})
+    ax = plt.gca()
+    (circle,) = ax.patches
+    assert (circle.center, circle.radius, circle.get_fill()) == ((0, 0), 1, False)
+    arrows = [text for text in ax.texts if text.arrow_patch]
+    assert [arrow.xy for arrow in arrows] == [(1, 0), (0.5, 2)]
+    assert [arrow.get_position() for arrow in arrows] == [(0, 0)] * 2
+    named = {text.get_text(): text.xy for text in ax.texts if not text.arrow_patch}
+    assert named == {"a": (1, 0), "b": (0.5, 2)}
+    low, high = ax.get_xlim()
+    assert low < 0 and high > 2 and (low, high) == ax.get_ylim()
+    assert ax.get_aspect() == 1
+
+
+def test_short_directions_leave_room_for_the_unit_circle():
+    plotting.show_directions({"a": (0.1, 0.2)})
+    assert plt.gca().get_xlim()[1] == pytest.approx(1.15)
 
 
 def test_folder_names_are_drawn_whatever_they_hold():
@@ -211,6 +319,33 @@ def test_probed_cells_are_tinted_and_others_white():
     assert abs(changes[0] - len(middle) / 2) < 2, "the border lies at 0"
 
 
+def test_one_view_holds_all_vectors_and_the_other_all_neighbours():
+    draw_cells(probed=[0])
+    everything, near = plt.gcf().axes
+    assert titles() == ["all cells", "around the query"]
+    assert everything.get_xlim() == pytest.approx((-2.1, 2.1))  # the middle is 0
+    assert everything.get_ylim() == pytest.approx((-2.1, 2.1))
+    reach = 2.5 * 0.9  # the farther neighbour is 0.9 away
+    assert near.get_xlim() == pytest.approx((-0.4 - reach, -0.4 + reach))
+    assert near.get_ylim() == pytest.approx((-reach, reach))
+    for ax in (everything, near):
+        assert ax.images[0].get_extent() == [*ax.get_xlim(), *ax.get_ylim()]
+        assert ax.images[0].origin == "lower"
+
+
+def test_the_tint_is_the_right_way_up():
+    plotting.show_cells(
+        np.array([[0.0, -2], [0, 2]]),
+        np.array([[0.0, -1], [0, 1]]),
+        np.array([0.0, -1]),
+        probed=[0],
+        neighbours=[0],
+    )
+    pixels = plt.gcf().axes[0].images[0].get_array()
+    assert tuple(pixels[0, 0]) == (0.80, 0.90, 0.97), "row 0 is at the bottom"
+    assert tuple(pixels[-1, 0]) == (1, 1, 1)
+
+
 def test_a_walk_is_drawn_layer_by_layer_along_its_path():
     points = np.array([[0.0, 0], [1, 0], [2, 0], [3, 1]])
     layers = {"top": ([(0, 2)], [0, 2]), "bottom": ([(0, 1), (1, 2), (2, 3)], [2, 3])}
@@ -228,4 +363,8 @@ def test_a_product_of_codebooks_is_drawn_as_a_grid():
     plotting.show_codebooks({"a": (points, np.array([[0, 1, 3], [2, 4, 5]]))})
     drawn = plt.gca().lines[-1].get_xydata().tolist()
     assert len(drawn) == 9 and [3, 2] in drawn and [0, 5] in drawn
-    assert titles() == ["a"]
+    assert titles() == ["a"] and legend() == ["n = 2", "9 codes"]
+    lines = [line.get_xydata().tolist() for line in plt.gca().lines[1:-1]]
+    upright = [line[0][0] for line in lines if line[0][0] == line[1][0]]
+    level = [line[0][1] for line in lines if line[0][1] == line[1][1]]
+    assert (upright, level) == ([0, 1, 3], [2, 4, 5])

@@ -1,11 +1,22 @@
 """Every figure of the series.
 
 Functions draw with pyplot and return nothing: in a notebook the figure appears under
-the cell.  They take pixels, words and numbers only.  A wrong result is marked three
-times, by colour, by a dashed frame and by a sign, so that no reader depends on colour.
+the cell. They take pixels, words and numbers only:
+
+- a picture is an array of shape (height, width, 3) or (height, width), uint8 or float
+  in [0, 1]; a PIL image will do;
+- points are a float array of shape (n, 2);
+- a mapping's keys are names, and appear in the legend or on an axis in its order; up to
+  six colours and markers tell them apart;
+- `xlabel`, `ylabel` and `title` say what is drawn, with its unit;
+- ValueError: nothing to draw, or sequences whose lengths don't fit together.
+
+A wrong result is marked three times, by colour, by a dashed frame and by a sign, so
+that no reader depends on colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +31,15 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 PALETTE = (BLUE, "#E69F00", GREEN, "#CC79A7", RED, "#56B4E9")
 MARKERS = "osD^vP"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
+TWO_NUMBERS = {"xlabel": "first number", "ylabel": "second number"}
+SMALL = 8  # points: titles, legends, numbers on bars
+FEW_CELLS = 16  # a map of no more than these carries its numbers
+
+Options = dict[str, Any]
+Bars = Mapping[str, Mapping[str, float]]
+
+
+# Pictures
 
 
 def show_pictures(
@@ -27,35 +47,16 @@ def show_pictures(
     titles: Sequence[str] = (),
     *,
     columns: int = 6,
-    size: float = 1.4,
+    height: float = 1.4,
 ) -> None:
-    """Draw pictures in a grid, left to right, top to bottom.
-
-    Parameters
-    ----------
-    pictures : sequence of arrays of shape (height, width, 3) or (height, width)
-        uint8 RGB or grey; float arrays must lie in [0, 1].
-    titles : sequence of str
-        One a picture, or none.
-    columns : int
-        Pictures a row.
-    size : float
-        Height of a row in inches.
-
-    Raises
-    ------
-    ValueError
-        If there are no pictures, or titles of another number.
-    """
+    """Draw pictures in a grid, row by row; a row is `height` inches high."""
     if not len(pictures) or len(titles) not in (0, len(pictures)):
         raise ValueError(
             "show_pictures needs pictures, and one title for each or none. "
             f"Received: {len(pictures)} pictures and {len(titles)} titles."
         )
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    height = (size + (0.25 if len(titles) else 0)) * rows
-    _, axes = _make_grid(rows, columns, size * columns, height)
+    cell = height, height + (0.25 if len(titles) else 0)
+    _, axes = _make_grid(len(pictures), columns, cell)
     for ax, picture in zip(axes.flat, pictures, strict=False):
         ax.imshow(picture, cmap="gray")
     for ax, title in zip(axes.flat, titles, strict=False):
@@ -70,33 +71,23 @@ def show_results(
     titles: Sequence[Sequence[str]] = (),
     right: Sequence[Sequence[bool]] = (),
 ) -> None:
-    """Draw one row a query: the query first, in a blue frame, then what was found.
+    """Draw one row per query: the query in a blue frame, then what was found.
 
     Parameters
     ----------
-    queries : sequence of arrays of shape (height, width, 3)
-        uint8 RGB.
-    results : one sequence of pictures a query
-        Best first.
-    query_titles : sequence of str
-        Written over each query.
-    titles : one sequence of str a query
-        Written over each result.
-    right : one sequence of bool a query
-        Whether each result is of the right kind.  Left out: no frames.
-
-    Raises
-    ------
-    ValueError
-        If there are no queries, or not one list of results for each.
+    results : one sequence of pictures per query
+        Best first; they may differ in length.
+    titles : one sequence of str per query
+    right : one sequence of bool per query
+        Whether each result is of the right kind. Left out: no frames.
     """
     if not len(queries) or len(queries) != len(results):
         raise ValueError(
             "show_results needs at least one query and a list of results for each. "
             f"Received: {len(queries)} queries and {len(results)} lists."
         )
-    rows, columns = len(queries), 1 + max(len(found) for found in results)
-    _, axes = _make_grid(rows, columns, 1.45 * columns, 1.75 * rows)
+    columns = 1 + max(len(found) for found in results)
+    _, axes = _make_grid(columns * len(queries), columns, (1.45, 1.75))
     for row, query in enumerate(queries):
         title = query_titles[row] if len(query_titles) else "query"
         _draw_picture(axes[row, 0], query, title, color=BLUE)
@@ -110,202 +101,6 @@ def show_results(
             _draw_picture(ax, picture, sign + title, color=color, style=style)
 
 
-def show_vector(vector: np.ndarray, *, rows: int = 32) -> None:
-    """Draw a long vector as a rectangle of cells, row after row.
-
-    Parameters
-    ----------
-    vector : float array of shape (d,)
-        d must be a multiple of `rows`.
-    rows : int
-        Rows of the rectangle.
-    """
-    _, ax = plt.subplots(figsize=(7, 7 * rows**2 / len(vector) + 0.6))
-    image = ax.imshow(vector.reshape(rows, -1), cmap="viridis")
-    ax.set(xticks=[], yticks=[], xlabel=f"{len(vector):,} numbers, row by row")
-    plt.colorbar(image, ax=ax, label="value", pad=0.02)
-
-
-def show_bars(
-    groups: Mapping[str, Mapping[str, float]], *, ylabel: str, title: str = ""
-) -> None:
-    """Draw grouped bars with their values: one group a key, one bar an inner key.
-
-    Parameters
-    ----------
-    groups : mapping from a group's name to a mapping from a bar's name to its height
-        Every group has the same bars.
-    ylabel, title : str
-        What the heights are, and of what.
-    """
-    names = list(next(iter(groups.values())))
-    width = 0.8 / len(names)
-    _, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-    for k, name in enumerate(names):
-        places = np.arange(len(groups)) + (k - (len(names) - 1) / 2) * width
-        heights = [group[name] for group in groups.values()]
-        bars = ax.bar(places, heights, width * 0.92, label=name, color=PALETTE[k])
-        ax.bar_label(bars, fmt="%.2f", fontsize=8)
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(ylabel=ylabel, title=title)
-    ax.margins(y=0.12)
-    if len(names) > 1:
-        ax.legend(fontsize=8)
-
-
-def show_stacks(stacks: Mapping[str, Mapping[str, float]], *, xlabel: str) -> None:
-    """Draw one bar a key, of parts that add up, with the sum at its end.
-
-    Parameters
-    ----------
-    stacks : mapping from a bar's name to a mapping from a part's name to its length
-        Every bar has the same parts.
-    xlabel : str
-        What the lengths are, with their unit.
-    """
-    places, ends = range(len(stacks)), np.zeros(len(stacks))
-    _, ax = plt.subplots(figsize=(7, 0.9 + 0.6 * len(stacks)), layout="constrained")
-    for k, name in enumerate(next(iter(stacks.values()))):
-        lengths = [parts[name] for parts in stacks.values()]
-        style = {"color": PALETTE[k], "hatch": HATCHES[k], "edgecolor": "white"}
-        bars = ax.barh(places, lengths, 0.6, ends, label=name, **style)
-        ends = ends + lengths
-    ax.bar_label(bars, [f"{end:.1f}" for end in ends], fontsize=8, padding=3)
-    ax.set_yticks(places, list(stacks))
-    ax.invert_yaxis()  # the first bar on top
-    ax.set(xlabel=xlabel)
-    ax.margins(x=0.1)
-    ax.legend(fontsize=8)
-
-
-def show_histograms(
-    samples: Mapping[str, np.ndarray], *, xlabel: str, bins: int = 50
-) -> None:
-    """Draw the distribution of several samples over one axis.
-
-    Parameters
-    ----------
-    samples : mapping from a name to a float array of any shape
-    xlabel : str
-        What is measured.
-    bins : int
-        Steps over the common range.
-    """
-    values = [np.ravel(sample) for sample in samples.values()]
-    edges = np.linspace(
-        min(v.min() for v in values), max(v.max() for v in values), bins
-    )
-    _, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
-    for (name, _), sample, color in zip(samples.items(), values, PALETTE, strict=False):
-        label = f"{name} (n = {len(sample):,})"
-        ax.hist(sample, edges, density=True, alpha=0.6, label=label, color=color)
-    ax.set(xlabel=xlabel, ylabel="density")
-    ax.legend(fontsize=8, loc="upper right")  # to look for the best takes seconds
-
-
-def show_directions(vectors: Mapping[str, Sequence[float]]) -> None:
-    """Draw vectors of two numbers as arrows from the origin, with the unit circle.
-
-    Parameters
-    ----------
-    vectors : mapping from a name to two numbers
-    """
-    _, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
-    ax.add_patch(plt.Circle((0, 0), 1, fill=False, linestyle=":", color="gray"))
-    for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
-        ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
-        ax.annotate(name, (x, y), fontsize=10, color=color, ha="left", va="bottom")
-    reach = 1.15 * max(1.0, *(abs(v) for pair in vectors.values() for v in pair))
-    ax.set(xlim=(-0.1 * reach, reach), ylim=(-0.1 * reach, reach), aspect="equal")
-    ax.set(xlabel="first number", ylabel="second number")
-
-
-def show_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    log: bool = False,
-) -> None:
-    """Draw lines with a marker at each measured point.
-
-    Parameters
-    ----------
-    curves : mapping from a name to (x values, y values)
-    xlabel, ylabel : str
-        What is measured, with its unit.
-    log : bool
-        Logarithmic axes.
-    """
-    _, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-    for k, (name, (x, y)) in enumerate(curves.items()):
-        ax.plot(x, y, marker=MARKERS[k], color=PALETTE[k], label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if log:
-        ax.set(xscale="log", yscale="log")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
-
-
-def show_intervals(
-    estimates: Mapping[str, tuple[float, float, float]], *, ylabel: str, title: str = ""
-) -> None:
-    """Draw one bar an estimate, with its interval and its value.
-
-    Parameters
-    ----------
-    estimates : mapping from a name to (value, low, high)
-        Such as `utils.metrics.Interval`.
-    ylabel, title : str
-        What the values are, and of what.
-    """
-    values, lows, highs = np.array(list(estimates.values()), dtype=float).T
-    _, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-    places = range(len(values))
-    ax.bar(places, values, 0.6, color=BLUE, alpha=0.75)
-    # A percentile interval may end just short of its own mean.
-    below, above = np.maximum(values - lows, 0), np.maximum(highs - values, 0)
-    ax.errorbar(places, values, [below, above], fmt="none", ecolor="black", capsize=5)
-    ends = zip(values, lows, highs, strict=True)
-    numbers = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in ends]
-    labels = [f"{name}\n{n}" for name, n in zip(estimates, numbers, strict=True)]
-    ax.set_xticks(places, labels, fontsize=7.5, parse_math=False)
-    ax.set(ylabel=ylabel, title=title)
-
-
-def show_confusion(
-    shares: np.ndarray, labels: Sequence[str], *, xlabel: str, ylabel: str
-) -> None:
-    """Draw a square table of shares: one row a true label, one column a found one.
-
-    Parameters
-    ----------
-    shares : float array of shape (c, c)
-        In [0, 1].
-    labels : sequence of c str
-        The same for rows and columns.
-    xlabel, ylabel : str
-        What the columns and the rows are.
-
-    Raises
-    ------
-    ValueError
-        If there is not one row and one column for each label.
-    """
-    if np.shape(shares) != (len(labels), len(labels)):
-        raise ValueError(
-            f"shares must have one row and one column for each of the {len(labels)} "
-            f"labels. Received: shape {np.shape(shares)}."
-        )
-    side = min(9.0, 2.5 + 0.2 * len(labels))
-    _, ax = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
-    ax.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    plt.colorbar(image, ax=ax, label="share", shrink=0.7)
-
-
 def show_maps(
     pictures: Sequence[np.ndarray],
     maps: Sequence[np.ndarray],
@@ -313,35 +108,17 @@ def show_maps(
     *,
     columns: int = 4,
 ) -> None:
-    """Lay a coarse map over each picture: bright where the map is large.
+    """Lay a coarse map over each RGB picture, drawn in grey: bright where it is large.
 
-    The pictures are drawn in grey, and all maps share one scale.
-
-    Parameters
-    ----------
-    pictures : sequence of arrays of shape (height, width, 3)
-        uint8 RGB.
-    maps : sequence of float arrays of shape (rows, columns)
-        One a picture, of any size: each cell covers its part of the picture.  Up to
-        16 cells carry their numbers.
-    titles : sequence of str
-        One a picture.
-    columns : int
-        Pictures a row.
-
-    Raises
-    ------
-    ValueError
-        If there are no pictures, or not one map and one title for each.
+    `maps` are float arrays of shape (rows, columns), of any size: each cell covers its
+    part of the picture. All share one scale, and small ones carry their numbers.
     """
     if not len(pictures) or not len(pictures) == len(maps) == len(titles):
         raise ValueError(
             "show_maps needs pictures, and one map and one title for each. Received: "
             f"{len(pictures)} pictures, {len(maps)} maps and {len(titles)} titles."
         )
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    figure, axes = _make_grid(rows, columns, 2.3 * columns + 0.8, 2.6 * rows)
+    figure, axes = _make_grid(len(pictures), columns, (2.3, 2.6), beside=0.8)
     low = min(0.0, *(float(np.min(values)) for values in maps))
     high = max(float(np.max(values)) for values in maps)
     for ax, picture, values, title in zip(
@@ -353,58 +130,108 @@ def show_maps(
     figure.colorbar(layer, ax=axes, shrink=0.8)
 
 
-def show_scatter(
-    points: np.ndarray,
-    thumbnails: Mapping[int, np.ndarray],
+# Numbers
+
+
+def show_vector(vector: np.ndarray, *, rows: int = 32) -> None:
+    """Draw a vector of shape (d,) as `rows` rows of cells; d is a multiple of it."""
+    _, ax = plt.subplots(figsize=(7, 7 * rows**2 / len(vector) + 0.6))
+    image = ax.imshow(vector.reshape(rows, -1), cmap="viridis")
+    ax.set(xticks=[], yticks=[], xlabel=f"{len(vector):,} numbers, row by row")
+    plt.colorbar(image, ax=ax, label="value", pad=0.02)
+
+
+def show_bars(groups: Bars, *, ylabel: str, title: str = "") -> None:
+    """Draw grouped bars with their values: groups by key, the bars by inner key.
+
+    Every group has the same bars.
+    """
+    names = list(next(iter(groups.values())))
+    width = 0.8 / len(names)
+    ax = _make_axes(7, 3)
+    for k, name in enumerate(names):
+        places = np.arange(len(groups)) + (k - (len(names) - 1) / 2) * width
+        heights = [group[name] for group in groups.values()]
+        bars = ax.bar(places, heights, width * 0.92, label=name, color=PALETTE[k])
+        ax.bar_label(bars, fmt="%.2f", fontsize=SMALL)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel=ylabel, title=title)
+    ax.margins(y=0.12)
+    if len(names) > 1:
+        ax.legend(fontsize=SMALL)
+
+
+def show_stacks(stacks: Bars, *, xlabel: str) -> None:
+    """Draw one bar per key, of parts that add up, with the sum at its end.
+
+    Every bar has the same parts.
+    """
+    places, ends = range(len(stacks)), np.zeros(len(stacks))
+    ax = _make_axes(7, 0.9 + 0.6 * len(stacks))
+    for k, name in enumerate(next(iter(stacks.values()))):
+        lengths = [parts[name] for parts in stacks.values()]
+        bars = ax.barh(places, lengths, 0.6, ends, label=name, color=PALETTE[k])
+        for bar in bars:  # not by colour alone
+            bar.set(hatch=HATCHES[k], edgecolor="white")
+        ends = ends + lengths
+    ax.bar_label(bars, [f"{end:.1f}" for end in ends], fontsize=SMALL, padding=3)
+    ax.set_yticks(places, list(stacks))
+    ax.invert_yaxis()  # the first bar on top
+    ax.set(xlabel=xlabel)
+    ax.margins(x=0.1)
+    ax.legend(fontsize=SMALL)
+
+
+def show_intervals(
+    estimates: Mapping[str, tuple[float, float, float]], *, ylabel: str, title: str = ""
+) -> None:
+    """Draw one bar per estimate (value, low, high), with its interval and numbers."""
+    values, lows, highs = np.array(list(estimates.values()), dtype=float).T
+    ax = _make_axes(7, 3)
+    places = range(len(values))
+    ax.bar(places, values, 0.6, color=BLUE, alpha=0.75)
+    # A percentile interval may end just short of its own mean.
+    below, above = np.maximum(values - lows, 0), np.maximum(highs - values, 0)
+    ax.errorbar(places, values, [below, above], fmt="none", ecolor="black", capsize=5)
+    labels = [
+        f"{name}\n{value:.2f} [{low:.2f}, {high:.2f}]"
+        for name, (value, low, high) in estimates.items()
+    ]
+    ax.set_xticks(places, labels, fontsize=7.5, parse_math=False)
+    ax.set(ylabel=ylabel, title=title)
+
+
+def show_histograms(
+    samples: Mapping[str, np.ndarray], *, xlabel: str, bins: int = 50
+) -> None:
+    """Draw the distributions of float arrays of any shape, over `bins` common edges."""
+    values = [np.ravel(sample) for sample in samples.values()]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    edges = np.linspace(low, high, bins).tolist()
+    ax = _make_axes(7, 2.6)
+    for name, sample, color in zip(samples, values, PALETTE, strict=False):
+        label = f"{name} (n = {len(sample):,})"
+        ax.hist(sample, edges, density=True, alpha=0.6, label=label, color=color)
+    ax.set(xlabel=xlabel, ylabel="density")
+    ax.legend(fontsize=SMALL, loc="upper right")  # looking for the best takes seconds
+
+
+def show_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
     xlabel: str,
     ylabel: str,
-    title: str = "",
+    log: bool = False,
 ) -> None:
-    """Draw a collection in two dimensions: a dot a picture, and some pictures.
-
-    Parameters
-    ----------
-    points : float array of shape (n, 2)
-    thumbnails : mapping from a row of `points` to a picture
-        uint8 RGB arrays, about 48 pixels wide; drawn at their point.
-    xlabel, ylabel, title : str
-        What the two dimensions are, and of what.
-
-    Raises
-    ------
-    ValueError
-        If the points do not have two coordinates each.
-    """
-    if np.ndim(points) != 2 or np.shape(points)[1] != 2:
-        raise ValueError(
-            f"points must have shape (n, 2). Received: {np.shape(points)}."
-        )
-    _, ax = plt.subplots(figsize=(7, 5.6), layout="constrained")
-    ax.scatter(points[:, 0], points[:, 1], s=6, color=BLUE, alpha=0.5)
-    for row, picture in thumbnails.items():
-        image = OffsetImage(picture, zoom=0.4)
-        ax.add_artist(AnnotationBbox(image, points[row], frameon=False))
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-
-
-def _lay_over(
-    ax: Axes, values: np.ndarray, size: tuple[int, int], limits: tuple[float, float]
-) -> AxesImage:
-    height, width = size
-    rows, columns = np.shape(values)
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    low, high = limits
-    layer = ax.imshow(
-        values, cmap="inferno", alpha=0.6, vmin=low, vmax=high, extent=extent
-    )
-    for (row, column), value in np.ndenumerate(values):
-        if rows * columns <= 16:
-            x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
-            text = f"{value:z.2f}"
-            box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
-            ax.text(x, y, text, color="white", ha="center", va="center", bbox=box)
-    return layer
+    """Draw lines (x values, y values) with a marker at each measured point."""
+    ax = _make_axes(6, 3)
+    for k, (name, (x, y)) in enumerate(curves.items()):
+        ax.plot(x, y, marker=MARKERS[k], color=PALETTE[k], label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        ax.set(xscale="log", yscale="log")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=SMALL)
 
 
 def show_tradeoff(
@@ -413,17 +240,12 @@ def show_tradeoff(
     xlabel: str,
     ylabel: str,
 ) -> None:
-    """Draw what is gained against what it costs, both with their intervals.
+    """Draw what is gained (x) against what it costs (y, logarithmic), with intervals.
 
-    Parameters
-    ----------
-    curves : mapping from a name to (x values, y values)
-        Each value is three numbers: itself, the lower and the upper end of its
-        interval.  An `Interval` or a `Timing` will do: more than three are cut.
-    xlabel, ylabel : str
-        What is measured, with its unit.  The y axis is logarithmic.
+    Each of the x and y values is three numbers: itself and the ends of its interval. An
+    `Interval` or a `Timing` will do: more than three are cut.
     """
-    _, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    ax = _make_axes(6.5, 3.6)
     for k, (name, measured) in enumerate(curves.items()):
         (x, *x_ends), (y, *y_ends) = (
             np.transpose([v[:3] for v in m]) for m in measured
@@ -441,7 +263,64 @@ def show_tradeoff(
         )
     ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
     ax.grid(alpha=0.3, which="both")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=SMALL)
+
+
+def show_confusion(
+    shares: np.ndarray, labels: Sequence[str], *, xlabel: str, ylabel: str
+) -> None:
+    """Draw shares in [0, 1] as a table of shape (c, c): a row per true label."""
+    if np.shape(shares) != (len(labels), len(labels)):
+        raise ValueError(
+            f"shares must have one row and one column for each of the {len(labels)} "
+            f"labels. Received: shape {np.shape(shares)}."
+        )
+    side = min(9.0, 2.5 + 0.2 * len(labels))
+    ax = _make_axes(side + 0.8, side)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
+    ax.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    plt.colorbar(image, ax=ax, label="share", shrink=0.7)
+
+
+# The plane
+
+
+def show_directions(vectors: Mapping[str, Sequence[float]]) -> None:
+    """Draw vectors of two numbers as arrows from the origin, with the unit circle."""
+    ax = _make_axes(3.6, 3.6)
+    ax.add_patch(plt.Circle((0, 0), 1, fill=False, linestyle=":", color="gray"))
+    for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
+        ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
+        ax.annotate(name, (x, y), fontsize=10, color=color, ha="left", va="bottom")
+    reach = 1.15 * max(1.0, *(abs(v) for pair in vectors.values() for v in pair))
+    ax.set(xlim=(-0.1 * reach, reach), ylim=(-0.1 * reach, reach), aspect="equal")
+    ax.set(**TWO_NUMBERS)
+
+
+def show_scatter(
+    points: np.ndarray,
+    thumbnails: Mapping[int, np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
+    """Draw a collection in two dimensions: a dot per picture, and some pictures.
+
+    `thumbnails` maps rows of `points` to pictures about 48 pixels wide, drawn there.
+    """
+    if np.ndim(points) != 2 or np.shape(points)[1] != 2:
+        raise ValueError(
+            f"points must have shape (n, 2). Received: {np.shape(points)}."
+        )
+    ax = _make_axes(7, 5.6)
+    ax.scatter(points[:, 0], points[:, 1], s=6, color=BLUE, alpha=0.5)
+    for row, picture in thumbnails.items():
+        image = OffsetImage(picture, zoom=0.4)
+        ax.add_artist(AnnotationBbox(image, points[row], frameon=False))
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
 
 
 def show_cells(
@@ -454,18 +333,9 @@ def show_cells(
 ) -> None:
     """Draw the cells of an inverted file, and which true neighbours a search misses.
 
-    Parameters
-    ----------
-    points : float array of shape (n, 2)
-    centroids : float array of shape (cells, 2)
-        A cell is all that is nearest to its centroid.
-    query : float array of shape (2,)
-    probed : sequence of int
-        The cells that are searched: tinted.
-    neighbours : sequence of int
-        The points that are truly nearest to the query.
+    A cell is all that is nearest to one of the `centroids`, shape (cells, 2); those
+    `probed` are tinted. `neighbours` are the rows of `points` truly nearest to `query`.
     """
-    _, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained")
     seen = np.isin(_nearest(points[neighbours], centroids), probed)
     found, missed = points[neighbours][seen], points[neighbours][~seen]
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
@@ -475,6 +345,7 @@ def show_cells(
         "all cells": (middle - half, middle + half),
         "around the query": (query - reach, query + reach),
     }
+    axes = _make_panels(views, 4.2, 4.2)
     for ax, (title, (low, high)) in zip(axes, views.items(), strict=True):
         _tint_cells(ax, centroids, probed, low, high)
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"{len(points):,} vectors")
@@ -483,30 +354,19 @@ def show_cells(
         ax.plot(*missed.T, "X", color=RED, ms=9, label=f"missed ({len(missed)})")
         ax.plot(*query, "*", color=BLUE, ms=14, mec="white", label="query")
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
-        ax.set(xlabel="first number", ylabel="second number")
+        ax.set(**TWO_NUMBERS)
     axes[0].legend(fontsize=7)
 
 
-def show_codebooks(
-    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> None:
+def show_codebooks(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draw what a product quantiser of two numbers can express: a grid of points.
 
-    Parameters
-    ----------
-    panels : mapping from a title to (points, codebooks)
-        Points of shape (n, 2); codebooks of shape (2, c), the centroids of the first
-        and of the second number.  Every pair of them is a point of the grid.
+    A panel is (points, codebooks): codebooks of shape (2, c) are the centroids of the
+    first and of the second number. Every pair of them is a point of the grid.
     """
-    _, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(4 * len(panels), 3.9),
-        layout="constrained",
-        squeeze=False,
-    )
+    axes = _make_panels(panels, 4, 3.9)
     for ax, (title, (points, (first, second))) in zip(
-        axes.flat, panels.items(), strict=True
+        axes, panels.items(), strict=True
     ):
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"n = {len(points):,}")
         for x in first:
@@ -515,7 +375,7 @@ def show_codebooks(
             ax.axhline(y, color=BLUE, lw=0.6, alpha=0.6)
         grid = np.array(np.meshgrid(first, second)).reshape(2, -1)
         ax.plot(*grid, "+", color=RED, ms=9, mew=2, label=f"{grid.shape[1]} codes")
-        ax.set(title=title, xlabel="first number", ylabel="second number")
+        ax.set(title=title, **TWO_NUMBERS)
         ax.set_aspect("equal", adjustable="datalim")
         ax.legend(fontsize=7)
 
@@ -525,25 +385,12 @@ def show_walk(
     query: np.ndarray,
     layers: Mapping[str, tuple[Sequence[tuple[int, int]], Sequence[int]]],
 ) -> None:
-    """Draw a walk through the layers of a graph, one panel a layer.
+    """Draw a walk through the layers of a graph over `points`, one panel per layer.
 
-    Parameters
-    ----------
-    points : float array of shape (n, 2)
-    query : float array of shape (2,)
-    layers : mapping from a panel's title to (links, path)
-        Links are pairs of ids; a path is the ids that were visited, in order.
+    A layer is (links, path): pairs of ids, and the ids that were visited, in order.
     """
-    _, axes = plt.subplots(
-        1,
-        len(layers),
-        figsize=(3.1 * len(layers), 3.2),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-    )
-    for ax, (title, (links, path)) in zip(axes[0], layers.items(), strict=True):
+    axes = _make_panels(layers, 3.1, 3.2, share=True)
+    for ax, (title, (links, path)) in zip(axes, layers.items(), strict=True):
         ends = points[np.asarray(links, dtype=int).reshape(-1, 2)]  # (links, 2, 2)
         x, y = np.pad(ends, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).T
         ax.plot(x.T.ravel(), y.T.ravel(), "-", color="lightgray", lw=0.6, zorder=1)
@@ -554,7 +401,73 @@ def show_walk(
         ax.plot(*query, "*", color=BLUE, ms=13, mec="white", label="query")
         ax.set(xticks=[], yticks=[])
         _write_title(ax, title)
-    axes[0, 0].legend(fontsize=8)
+    axes[0].legend(fontsize=SMALL)
+
+
+# What the functions above share; sizes are in inches
+
+
+def _make_axes(width: float, height: float) -> Axes:
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def _make_panels(
+    titles: Iterable[str], width: float, height: float, *, share: bool = False
+) -> Sequence[Axes]:
+    """One panel per title, side by side, each of this size."""
+    n = len(list(titles))
+    size: Options = {"figsize": (width * n, height), "layout": "constrained"}
+    return plt.subplots(1, n, squeeze=False, sharex=share, sharey=share, **size)[1][0]
+
+
+def _make_grid(
+    n: int, columns: int, cell: tuple[float, float], *, beside: float = 0.0
+) -> tuple[Figure, np.ndarray]:
+    """Make places for n pictures, without axes; `beside` is room for a colour bar."""
+    columns = min(columns, n)
+    rows, (width, height) = -(-n // columns), cell
+    size = (width * columns + beside, height * rows)
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, figsize=size, layout="constrained"
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    return figure, axes
+
+
+def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
+    """Write folder names as they are: no mathematics in $, no half characters."""
+    text = title.encode(errors="replace").decode()
+    ax.set_title(text, fontsize=SMALL, color=color, parse_math=False)
+
+
+def _draw_picture(
+    ax: Axes, picture: np.ndarray, title: str, *, color: str | None, style: str = "-"
+) -> None:
+    ax.imshow(picture)
+    _write_title(ax, title, color=color or "black")
+    if color:
+        height, width = picture.shape[:2]
+        edge: Options = {"ec": color, "lw": 3, "ls": style}
+        frame = Rectangle((-0.5, -0.5), width, height, fill=False, **edge)
+        frame.set_clip_on(False)
+        ax.add_patch(frame)
+
+
+def _lay_over(
+    ax: Axes, values: np.ndarray, size: tuple[int, int], limits: tuple[float, float]
+) -> AxesImage:
+    (height, width), (rows, columns), (low, high) = size, np.shape(values), limits
+    scale: Options = {"cmap": "inferno", "vmin": low, "vmax": high}
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    layer = ax.imshow(values, alpha=0.6, extent=extent, **scale)
+    box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
+    style: Options = {"color": "white", "ha": "center", "va": "center", "bbox": box}
+    for (row, column), value in np.ndenumerate(values):
+        if rows * columns <= FEW_CELLS:
+            x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
+            ax.text(x, y, f"{value:z.2f}", **style)
+    return layer
 
 
 def _tint_cells(
@@ -574,42 +487,9 @@ def _tint_cells(
     border[:-1] |= cells[:-1] != cells[1:]
     border[:, :-1] |= cells[:, :-1] != cells[:, 1:]
     image[border] = 0.6
-    extent = (left, right, bottom, top)
-    ax.imshow(image, extent=extent, origin="lower")
+    ax.imshow(image, extent=(left, right, bottom, top), origin="lower")
 
 
 def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return the nearest centroid of each point."""
     return ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
-
-
-def _make_grid(
-    rows: int, columns: int, width: float, height: float
-) -> tuple[Figure, np.ndarray]:
-    """Make places for pictures, without axes; the size of them all is in inches."""
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    return figure, axes
-
-
-def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
-    """Write folder names as they are: no mathematics in $, no half characters."""
-    text = title.encode(errors="replace").decode()
-    ax.set_title(text, fontsize=8, color=color, parse_math=False)
-
-
-def _draw_picture(
-    ax: Axes, picture: np.ndarray, title: str, *, color: str | None, style: str = "-"
-) -> None:
-    ax.imshow(picture)
-    _write_title(ax, title, color=color or "black")
-    if color:
-        height, width = picture.shape[:2]
-        frame = Rectangle(
-            (-0.5, -0.5), width, height, fill=False, ec=color, lw=3, ls=style
-        )
-        frame.set_clip_on(False)
-        ax.add_patch(frame)
