@@ -1,7 +1,9 @@
 """What keeps an answer from being right, in a sentence: how every check begins.
 
 A check must neither stop with a traceback, whatever a learner hands in, nor give the
-answer away. So the sentences name kinds, shapes and limits, and never a value.
+answer away. So the sentences name kinds, shapes and limits, and never a value. Both
+functions here return such a sentence (or two), or "" if the answer may be right; the
+answer ``...`` is *Not answered yet*.
 """
 
 from collections.abc import Iterable
@@ -31,28 +33,13 @@ def find_fault(
     shape: tuple[int | None, ...] = (),
     between: tuple[float, float] | None = None,
 ) -> str:
-    """Why an answer can't be right, from its kind, shape and limits; "" if it may be.
+    """Why a value can't be right, from its kind, shape and limits.
 
-    Parameters
-    ----------
-    answer : any
-        ``...`` stands for "not answered yet".
-    kind : type
-        int, float (whole numbers will do, too) or str; or a class, and then the other
-        options mean nothing.
-    shape : tuple of int or None
-        ``()`` for a single one, ``(5,)`` for a list or array of five, ``(None,)`` for
-        one of any length.
-    between : pair of numbers, optional
-        The smallest and the largest value that make sense.
+    `kind` is int, float (whole numbers will do, too), str, or a class, for which the
+    options mean nothing. `shape` is ``()`` for a single value, ``(5,)`` for a list or
+    array of five, ``(None,)`` for one of any length. `between` is the smallest and the
+    largest value that make sense.
 
-    Returns
-    -------
-    fault : str
-        A sentence or two for the learner, or "".
-
-    Examples
-    --------
     >>> find_fault(3, int, between=(1, 9))
     ''
     >>> find_fault(30, int, between=(1, 9))
@@ -82,22 +69,8 @@ def find_fault(
 
 
 def find_fault_in_function(answer: Any, inputs: Iterable) -> str:
-    """Why a function can't be right: it is none, stops, or returns None; "" if it may.
+    """Why a function can't be right: on one of the inputs it stops or returns None.
 
-    Parameters
-    ----------
-    answer : any
-        ``...`` stands for "not answered yet".
-    inputs : iterable
-        The function is called with each of them.
-
-    Returns
-    -------
-    fault : str
-        A sentence or two for the learner, or "".
-
-    Examples
-    --------
     >>> find_fault_in_function(len, ["abc"])
     ''
     >>> find_fault_in_function(4, ["abc"])

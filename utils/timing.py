@@ -5,24 +5,15 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from utils.errors import check_k
+
 TIME_UNITS = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")]
 BYTE_UNITS = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
 
 
 class Timing(NamedTuple):
-    """Seconds that one call took: the median and the middle half of the repeats.
+    """Seconds that one call took: median and quartiles of `repeats` calls.
 
-    Parameters
-    ----------
-    median : float
-        Half of the calls were faster.
-    low, high : float
-        First and third quartile: the middle half of the calls lies between them.
-    repeats : int
-        How many calls were timed.
-
-    Examples
-    --------
     >>> print(Timing(median=0.0032, low=0.0031, high=0.0036, repeats=5))
     3.2 ms (3.1–3.6)
     """
@@ -41,34 +32,15 @@ class Timing(NamedTuple):
 def time_call(
     function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1
 ) -> Timing:
-    """Time `function()` several times and report the median with its spread.
+    """Time `function()` and report the median, which ignores the odd slow call.
 
-    The median ignores the odd slow call that a mean would carry along.
-
-    Parameters
-    ----------
-    function : callable without arguments
-        Wrap a call that has some: ``lambda: index.search(queries, 5)``.
-    repeats : int
-        Timed calls, at least 1.
-    warmup : int
-        Calls made first and not timed: they fill caches and build graphs.
-
-    Returns
-    -------
-    timing : Timing
-        Seconds; prints as ``3.2 ms (3.1–3.6)``.
-
-    Raises
-    ------
-    ValueError
-        If `repeats` is less than 1 or `warmup` less than 0.
+    A call with arguments is wrapped: ``lambda: index.search(queries, 5)``. The first
+    `warmup` calls fill caches and build graphs, and are not timed. ValueError if
+    `repeats` is below 1 or `warmup` below 0.
     """
-    if repeats < 1 or warmup < 0:
-        raise ValueError(
-            "repeats must be at least 1 and warmup at least 0. "
-            f"Received: repeats={repeats}, warmup={warmup}."
-        )
+    check_k(repeats, "repeats")
+    if warmup < 0:
+        raise ValueError(f"warmup must be at least 0. Received: {warmup}.")
     for _ in range(warmup):
         function()
     seconds = [_seconds(function) for _ in range(repeats)]
@@ -85,20 +57,10 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 
 def size_of(thing: Any) -> str:
-    """Return how big `thing` is, for a person to read; 1 MB is a million bytes.
+    """Return how big an array, a bytes object or a number of bytes is, to be read.
 
-    Parameters
-    ----------
-    thing : array, bytes-like, or int
-        An array (anything with ``nbytes``), a bytes object, or a number of bytes.
+    1 MB is a million bytes. TypeError if `thing` has no size in bytes.
 
-    Raises
-    ------
-    TypeError
-        If `thing` has no size in bytes.
-
-    Examples
-    --------
     >>> size_of(7_864_320), size_of(b"four")
     ('7.9 MB', '4 bytes')
     """

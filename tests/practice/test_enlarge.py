@@ -146,7 +146,8 @@ def test_recall_grows_with_nprobe_as_on_as_many_real_vectors():
         (2 * REAL, 10, "Row 0 has 2"),
         (np.zeros((3, 4), "float32"), 10, "length 1. Row 0 has 0"),
         (np.full((3, 4), np.nan, "float32"), 10, "Row 0 has nan"),
-        (REAL, 0, "n must be at least 1. Received: 0"),
+        (REAL, 1.5, "n must be a whole number of at least 1. Received: 1.5"),
+        (REAL, 0, "n must be a whole number of at least 1. Received: 0"),
     ],
 )
 def test_what_cannot_be_enlarged_is_refused(vectors, n, message):

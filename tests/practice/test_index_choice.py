@@ -114,13 +114,16 @@ def test_the_least_compression_that_fits_is_taken():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n and d must be at least 1. Received: n=0, d=2048"),
-        ({"n": 9, "d": 0}, "Received: n=9, d=0"),
+        ({"n": 0}, "n must be a whole number of at least 1. Received: 0"),
+        ({"n": 9, "d": 0}, "d must be a whole number of at least 1. Received: 0"),
         ({"n": 9, "recall": 0}, "above 0 and at most 1. Received: 0"),
         ({"n": 9, "recall": 95}, "Write 95 % as 0.95"),
-        ({"n": 10**6, "recall": 1, "memory": GB}, "8192 bytes a vector, uncompressed"),
-        ({"n": 10**6, "memory": 1e6}, "12 bytes a vector, in the shortest code"),
-        ({"n": 10**6, "d": 8, "memory": 15e6}, "16 bytes.*Received: 15 bytes"),
+        (
+            {"n": 10**6, "recall": 1, "memory": GB},
+            "8192 bytes per vector, uncompressed",
+        ),
+        ({"n": 10**6, "memory": 1e6}, "12 bytes per vector, in the shortest code"),
+        ({"n": 10**6, "d": 8, "memory": 15e6}, "16 bytes.*Received: 15\\."),
     ],
 )
 def test_what_cannot_be_had_is_refused(arguments, message):

@@ -1,34 +1,34 @@
 """Make many vectors out of a few real ones: a large collection to practise on.
 
 An index shows its worth on tens of thousands of vectors, and a small gallery has not
-that many.  Repeating the real ones would give every query exact copies, and uniform
-noise has no neighbours worth finding.  `enlarge` draws new ones instead, a *generation*
-at a time:
+that many. Repeating the real ones would give every query exact copies, and uniform
+noise has no neighbours worth finding. `enlarge` draws new ones, a *generation* at a
+time:
 
 1. Sort the real vectors into groups of about ten that lie close together.
 2. In each group, replace every member by a draw from the normal distribution that has
    the group's mean and covariance.
-3. Scale to length 1.  For the next generation, group anew, by other random cuts.
+3. Scale to length 1. For the next generation, group anew, by other random cuts.
 
 Every real vector is in one group of each generation, so (before step 3) the new ones
 have in expectation exactly the real ones' mean and covariance, and with it their
-spectrum; and they lie where groups of real ones lie, some close together, some far
-apart.  The random cuts differ, so the groups of many generations overlap.
+spectrum; and they lie where groups of real ones lie. The groups of many generations
+overlap.
 
-They are synthetic all the same.  No picture belongs to them, no new kind of thing is
+They are synthetic all the same. No picture belongs to them, no new kind of thing is
 among them, no two are near-duplicates as two photos of one moment are, and some of
-their numbers are negative, which ResNet50's never are.  They are kinder than real
-vectors to an index that looks into few cells; the benchmark's page
+their numbers are negative, which ResNet50's never are. They are easier than real
+vectors for an index that looks into few cells; the benchmark's page
 (tools/benchmark/RESULTS.md) compares the two.
 
->>> import numpy as np
->>> enlarge(np.eye(4, dtype="float32"), 1000).shape
-(1000, 4)
+`vectors` is always a float32 array of shape (m, d); ids are its rows.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
+
+from utils.errors import check_k
 
 GROUP = 10  # members; few, so that a group is a neighbourhood
 CUTS = 3  # rounds of improving a cut; more make little difference
@@ -36,30 +36,13 @@ LENGTH_TOLERANCE = 1e-3
 
 
 def enlarge(vectors: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
-    """Draw n vectors that are spread as the real ones are.
+    """Draw n vectors that are spread as the real ones are: float32, shape (n, d).
 
-    Parameters
-    ----------
-    vectors : float32 array of shape (m, d)
-        Real unit vectors, at least two; some hundreds are needed to know how they
-        are spread.
-    n : int
-        How many to draw; usually far more than m.
-    seed : int
-        The same seed gives the same vectors, and a smaller n the first of them.
+    The real ones are unit vectors, at least two; some hundreds are needed to know how
+    they are spread. All drawn have length 1, and none is a real one. The same seed
+    gives the same vectors, and a smaller n the first of them. ValueError if `vectors`
+    is something else, or n is below 1.
 
-    Returns
-    -------
-    enlarged : float32 array of shape (n, d)
-        Unit vectors.  None of them is a real one.
-
-    Raises
-    ------
-    ValueError
-        If `vectors` is no (m, d) float32 array of unit vectors, or n is below 1.
-
-    Examples
-    --------
     >>> real = np.eye(4, dtype="float32")
     >>> np.array_equal(enlarge(real, 5), enlarge(real, 1000)[:5])
     True
@@ -78,38 +61,17 @@ def iterate_enlarged(
 ) -> Iterator[np.ndarray]:
     """Draw the same vectors as `enlarge`, in blocks: a million need not fit in memory.
 
-    Parameters
-    ----------
-    vectors : float32 array of shape (m, d)
-    n : int
-    seed : int
-
-    Returns
-    -------
-    blocks : iterator over float32 arrays of shape (at most m, d)
-        One generation each; together they hold n vectors.
-
-    Raises
-    ------
-    ValueError
-        As `enlarge`.
+    One generation each, so at most m rows; together they hold n. ValueError at once,
+    not at the first block.
     """
-    _check(vectors, n)
-    return _generations(vectors, n, seed)
+    _check(vectors)
+    return _generations(vectors, check_k(n, "n"), seed)
 
 
 def redraw(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace each vector by a draw from the normal distribution of its group.
 
-    Parameters
-    ----------
-    vectors : float32 array of shape (m, d)
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    new : float32 array of shape (m, d)
-        Of any length; row i lies in the neighbourhood of row i.
+    Row i of the result lies in the neighbourhood of row i, and may have any length.
     """
     new = np.empty_like(vectors)
     for ids in split_into_groups(vectors, np.arange(len(vectors)), rng):
@@ -122,23 +84,11 @@ def redraw(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def split_into_groups(
     vectors: np.ndarray, ids: np.ndarray, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Cut the vectors in two, and each part again, until the groups are small.
+    """Cut the rows `ids` in two, and each part again, until the groups are small.
 
     A cut starts between two members chosen at random and is then improved, as k-means
-    with two centres would, except that both sides keep their size.
-
-    Parameters
-    ----------
-    vectors : float32 array of shape (m, d)
-    ids : int array of shape (p,)
-        Rows of `vectors` to be split.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    groups : list of int arrays
-        Each of the ids is in one of them.  A group has 10 or 11 members, or, where
-        there are few ids, at most 19.
+    with two centres would, except that both sides keep their size. Each id is in one
+    group of 10 or 11 or, where there are few ids, of at most 19.
     """
     n_groups = len(ids) // GROUP
     if n_groups < 2:
@@ -164,7 +114,7 @@ def _generations(vectors: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]
         yield rng.permutation(new)[: n - start]
 
 
-def _check(vectors: np.ndarray, n: int) -> None:
+def _check(vectors: np.ndarray) -> None:
     shape, dtype = np.shape(vectors), getattr(vectors, "dtype", type(vectors).__name__)
     if len(shape) != 2 or len(vectors) < 2 or dtype != np.float32:
         raise ValueError(
@@ -178,5 +128,3 @@ def _check(vectors: np.ndarray, n: int) -> None:
             f"vectors must have length 1. Row {row} has {lengths[row]:.3g}. Divide "
             "each by its length."
         )
-    if n < 1:
-        raise ValueError(f"n must be at least 1. Received: {n}.")

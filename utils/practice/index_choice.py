@@ -1,35 +1,34 @@
-"""Which index for n vectors?  FAISS's guidelines, written as a function.
+"""Which index for n vectors? FAISS's guidelines, written as a function.
 
 FAISS publishes them in words, with few numbers: *do you need exact results?*, *is
-memory a concern?*, *how big is the dataset?*  `choose_index` asks the same questions
-in the same order and says why it answers as it does.  Two things are ours: up to which
-size everything may as well be compared (`SMALL`), and which code stands for which
-amount of memory.
+memory a concern?*, *how big is the dataset?* `choose_index` asks the same questions in
+the same order and says why it answers as it does. Two things are ours: up to which size
+everything may as well be compared (`SMALL`), and which code stands for which amount of
+memory.
 
-No rule knows which ``nprobe`` or ``efSearch`` gives the recall that you want: it
-depends on the vectors.  So there are values to *try*, upwards, until the recall
-measured on queries of your own is enough.
+No rule knows which ``nprobe`` or ``efSearch`` gives the recall you need: it depends on
+the vectors. So there are values to *try*, upwards, until the recall measured on queries
+of your own is enough.
 
-References
-----------
 https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index
 """
 
 import math
 from typing import NamedTuple
 
+from utils.errors import check_k
+from utils.indexes import POINTS_PER_CELL
+
 SMALL = 10_000_000  # numbers, n times d: one core compares them in a few milliseconds
 LINKS = 32  # M of HNSW; the bottom layer keeps twice as many
-POINTS_PER_CELL = 39  # to train on; with fewer, FAISS warns
 LARGE = ((10**8, 2**20), (10**7, 2**18), (10**6, 2**16))  # from n vectors on: cells
 ID = 8  # bytes; IVF stores one with each vector
 
 
 class IndexChoice(NamedTuple):
-    """An index, how to tune it, and why this one.
+    """A string for ``faiss.index_factory``, how to tune the index, and why this one.
 
-    `parameters` maps a search parameter to the values worth trying, fastest first; it
-    is empty where nothing is to be tuned.
+    `parameters` maps a search parameter to the values worth trying, fastest first.
     """
 
     factory: str
@@ -38,37 +37,24 @@ class IndexChoice(NamedTuple):
 
 
 def choose_index(n: int, d: int, *, memory: float, recall: float) -> IndexChoice:
-    """Choose an index for n vectors of dimension d, and say why.
+    """Choose an index for n vectors of d numbers, and say why.
 
-    Parameters
-    ----------
-    n, d : int
-        How many vectors, and how many numbers each.
-    memory : float
-        Bytes that the index may take.
-    recall : float
-        Share of the true neighbours that must be found, in (0, 1]; 1 means exact.
+    `memory` is the bytes that it may take, `recall` the share of the true neighbours
+    that must be found, in (0, 1]; 1 means exact. ValueError if n or d is below 1, the
+    recall is outside, or no index is small enough.
 
-    Returns
-    -------
-    choice : IndexChoice
-        A string for ``faiss.index_factory``, search parameters to try, and the
-        reasons in words.
-
-    Raises
-    ------
-    ValueError
-        If n or d is below 1, `recall` is not in (0, 1], or no index is small enough.
-
-    Examples
-    --------
     >>> choice = choose_index(100_000, 2048, memory=500e6, recall=0.9)
     >>> choice.factory, choice.parameters["nprobe"][:5]
     ('IVF1264,SQ8', [1, 2, 4, 8, 16])
     >>> choose_index(900, 2048, memory=1e9, recall=0.9).factory
     'Flat'
     """
-    _check(n, d, recall)
+    n, d = check_k(n, "n"), check_k(d, "d")
+    if not 0 < recall <= 1:
+        raise ValueError(
+            f"recall must be above 0 and at most 1. Received: {recall}. Write 95 % as "
+            "0.95."
+        )
     room = memory / n  # bytes a vector
     if recall == 1 or (n * d <= SMALL and room >= 4 * d):
         _check_room(room, 4 * d, "uncompressed")
@@ -91,25 +77,10 @@ def choose_index(n: int, d: int, *, memory: float, recall: float) -> IndexChoice
 
 
 def choose_code(d: int, room: float) -> tuple[str, str]:
-    """Choose how to store a vector: the least compression that fits.
+    """Choose how to store a vector of d numbers in `room` bytes, its id included.
 
-    Parameters
-    ----------
-    d : int
-        Numbers a vector.
-    room : float
-        Bytes a vector may take, with its id.
-
-    Returns
-    -------
-    code : str
-        Part of a factory string, with ``{}`` where the cells go.
-    why : str
-
-    Raises
-    ------
-    ValueError
-        If the shortest code is too long.
+    Returns the least compression that fits, as part of a factory string with ``{}``
+    where the cells go, and why. ValueError if the shortest code is too long.
     """
     if room >= 4 * d + ID:
         return "{}Flat", "The vectors fit as they are, but not with a graph."
@@ -123,19 +94,10 @@ def choose_code(d: int, room: float) -> tuple[str, str]:
 
 
 def choose_cells(n: int) -> int:
-    """Choose how many cells an IVF of n vectors should have.
+    """Choose how many cells an IVF of n vectors should have; 0 if n is too small.
 
     Below a million, FAISS advises 4 to 16 times the square root of n, above it fixed
     numbers; always with enough vectors to train each cell.
-
-    Parameters
-    ----------
-    n : int
-
-    Returns
-    -------
-    cells : int
-        0 if there are too few vectors.
     """
     for least, cells in LARGE:
         if n >= max(least, POINTS_PER_CELL * cells):
@@ -144,20 +106,10 @@ def choose_cells(n: int) -> int:
     return cells if n >= POINTS_PER_CELL * cells else 0
 
 
-def _check(n: int, d: int, recall: float) -> None:
-    if n < 1 or d < 1:
-        raise ValueError(f"n and d must be at least 1. Received: n={n}, d={d}.")
-    if not 0 < recall <= 1:
-        raise ValueError(
-            f"recall must be above 0 and at most 1. Received: {recall}. Write 95 % as "
-            "0.95."
-        )
-
-
 def _check_room(room: float, needed: int, how: str) -> None:
     if room < needed:
         raise ValueError(
-            f"memory must allow {needed} bytes a vector, {how}. Received: {room:.0f} "
-            "bytes a vector. Allow more memory, accept a lower recall, or split the "
-            "collection."
+            f"memory must allow {needed} bytes per vector, {how}. "
+            f"Received: {room:.0f}. Allow more memory, accept a lower recall, or split "
+            "the collection."
         )
