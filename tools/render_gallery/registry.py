@@ -2,9 +2,31 @@
 
 import bpy  # noqa: F401  (mathutils exists only once it is loaded)
 
-from . import furniture, growing, household, leisure, picked, tableware, toys, worn
+from . import (
+    books,
+    furniture,
+    growing,
+    guitars,
+    household,
+    picked,
+    shoes,
+    tableware,
+    toys,
+    worn,
+)
 
-MODULES = (furniture, growing, household, leisure, picked, tableware, toys, worn)
+MODULES = (
+    furniture,
+    growing,
+    guitars,
+    household,
+    books,
+    picked,
+    shoes,
+    tableware,
+    toys,
+    worn,
+)
 CLASSES: dict[str, dict] = {}
 for _module in MODULES:
     CLASSES |= _module.CLASSES

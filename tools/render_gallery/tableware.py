@@ -28,30 +28,34 @@ from .mesh import grid, lathe, spline, tube
 pi = math.pi
 
 
+def _curve(points, n):
+    """A smooth curve through points, as tuples."""
+    return [tuple(p) for p in spline(points, n)]
+
+
+MUGS = {
+    "straight": [(0.97, 0), (1, 0.3), (1, 0.7), (1, 1)],
+    "taper": [(0.78, 0), (0.86, 0.3), (0.95, 0.7), (1.02, 1)],
+    "round": [(0.7, 0), (1.04, 0.3), (1.06, 0.6), (0.92, 1)],
+    "waist": [(0.98, 0), (0.9, 0.4), (0.9, 0.65), (1.03, 1)],
+}
+WALL = 0.0035  # of a mug
+
+
 def mug(r, i):
     """A mug with one of four outlines and three handles; the third ones are full."""
     H = r.uniform(0.085, 0.115)
     R = r.uniform(0.038, 0.046)
-    w = 0.0035
-    sh = pick(["straight", "round", "taper", "waist"], i)
-    t = {
-        "straight": [(0.97, 0), (1, 0.3), (1, 0.7), (1, 1)],
-        "taper": [(0.78, 0), (0.86, 0.3), (0.95, 0.7), (1.02, 1)],
-        "round": [(0.7, 0), (1.04, 0.3), (1.06, 0.6), (0.92, 1)],
-        "waist": [(0.98, 0), (0.9, 0.4), (0.9, 0.65), (1.03, 1)],
-    }[sh]
+    t = MUGS[pick(["straight", "round", "taper", "waist"], i)]
     out = spline([(R * a, 0.003 + b * (H - 0.003)) for a, b in t], 10)
-    foot = [
-        (0, 0.002),
-        (R * t[0][0] * 0.8, 0.002),
-        (R * t[0][0] * 0.86, 0),
-        (R * t[0][0] * 0.95, 0.0006),
-    ]
-    inn = [(max(p[0] - w, 0.001), max(p[1], 0.007)) for p in out[::-1]]
+    bottom = R * t[0][0]
+    foot = [(0, 0.002), (bottom * 0.8, 0.002), (bottom * 0.86, 0)]
+    foot.append((bottom * 0.95, 0.0006))
+    inn = [(max(p[0] - WALL, 0.001), max(p[1], 0.007)) for p in out[::-1]]
     prof = (
         foot
         + [tuple(p) for p in out]
-        + [(out[-1][0] - w * 0.5, H + 0.0018)]
+        + [(out[-1][0] - WALL * 0.5, H + 0.0018)]
         + inn
         + [(inn[-1][0] * 0.8, 0.0055), (0, 0.005)]
     )
@@ -59,261 +63,153 @@ def mug(r, i):
     inner = m if r.random() < 0.5 else ceramic(neutral(r, (0.8, 0.95)), 0.15)
     n_out = len(foot) + len(out)
     lathe("mug", prof, [m, inner], 72, lambda k: 0 if k < n_out else 1, 60)
-    # handle: in the xz plane at +x
+    path = _mug_handle(r, out, R, pick(["D", "ear", "square"], i))
+    tube("handle", [(x, 0, z) for x, z in path], r.uniform(0.0042, 0.006), m, res=6)
+    if i % 3 != 1:
+        return {"description": words.format("mug")}
+    rr = float(np.interp(H * 0.8, out[:, 1], out[:, 0])) - WALL * 0.7
+    n = N("coffee")
+    drinks = [(0.02, 0.008, 0.003), (0.25, 0.12, 0.05), (0.15, 0.04, 0.01)]
+    drink = n.bsdf(Base_Color=r.choice(drinks), Roughness=0.05)
+    lathe("drink", [(0, H * 0.8), (rr, H * 0.8)], drink, 48)
+    return {"description": words.format("mug of coffee")}
+
+
+def _mug_handle(r, out, R, kind):
+    """The handle's path in the xz plane at +x, of a mug of this outline."""
+    H = out[-1][1]
     z0, z1 = H * r.uniform(0.16, 0.26), H * r.uniform(0.76, 0.88)
     D = R * r.uniform(0.62, 0.85)
-
-    def ro(z):
-        return float(np.interp(z, out[:, 1], out[:, 0]))
-
-    hk = pick(["D", "ear", "square"], i)
-    if hk == "D":
-        pts = [
-            (ro(z1) - 0.002, z1),
+    low, high = (float(np.interp(z, out[:, 1], out[:, 0])) for z in (z0, z1))
+    if kind == "D":
+        middle = [
+            (high - 0.002, z1),
             (R + D * 0.6, z1 + 0.002),
             (R + D, (z0 + z1) / 2 + 0.004),
             (R + D * 0.6, z0),
-            (ro(z0) - 0.002, z0),
         ]
-    elif hk == "ear":
-        pts = [
-            (ro(z1) - 0.002, z1 - 0.004),
+    elif kind == "ear":
+        middle = [
+            (high - 0.002, z1 - 0.004),
             (R + D * 0.7, z1 + 0.006),
             (R + D * 1.05, z1 * 0.75),
             (R + D * 0.55, z0 * 1.3),
-            (ro(z0) - 0.002, z0),
         ]
     else:
-        pts = [
-            (ro(z1) - 0.002, z1),
+        middle = [
+            (high - 0.002, z1),
             (R + D * 0.75, z1),
             (R + D * 0.95, z1 - 0.006),
             (R + D * 0.95, z0 + 0.006),
             (R + D * 0.75, z0),
-            (ro(z0) - 0.002, z0),
         ]
-    tube("handle", [(x, 0, z) for x, z in pts], r.uniform(0.0042, 0.006), m, res=6)
-    if i % 3 == 1:  # coffee or tea
-        rr = float(np.interp(H * 0.8, out[:, 1], out[:, 0])) - w * 0.7
-        lathe(
-            "drink",
-            [(0, H * 0.8), (rr, H * 0.8)],
-            N("coffee").bsdf(
-                Base_Color=r.choice(
-                    [(0.02, 0.008, 0.003), (0.25, 0.12, 0.05), (0.15, 0.04, 0.01)]
-                ),
-                Roughness=0.05,
-            ),
-            48,
-        )
-        return {"description": words.format("mug of coffee")}
-    return {"description": words.format("mug")}
+    return [*middle, (low - 0.002, z0)]
 
 
 def bottle(r, i):
     """A wine, beer, water or sauce bottle with a label."""
-    kind = pick(["wine", "sauce", "beer", "water"], i)
-    paper = own_colour(r, i, 0.3)
-    if kind == "wine":
-        R, H = r.uniform(0.036, 0.041), r.uniform(0.29, 0.32)
-        sl = r.choice([0.60, 0.66])
-        p = (
-            [(0, 0.012), (R * 0.6, 0.006), (R * 0.9, 0), (R, 0.008), (R, H * sl)]
-            + [
-                tuple(q)
-                for q in spline(
-                    [
-                        (R, H * sl),
-                        (R * 0.9, H * (sl + 0.07)),
-                        (R * 0.42, H * (sl + 0.15)),
-                        (R * 0.36, H * 0.85),
-                        (R * 0.36, H * 0.96),
-                    ],
-                    8,
-                )[1:]
-            ]
-            + [
-                (R * 0.42, H * 0.965),
-                (R * 0.42, H * 0.985),
-                (R * 0.36, H * 0.99),
-                (R * 0.30, H),
-            ]
-        )
-        g, tint = pick(
-            [((0.05, 0.22, 0.06), "green"), ((0.22, 0.08, 0.02), "brown")], i // 4
-        )
-        body = glass(g)
-        words = f"{tint} glass wine bottle with a {colour_word(paper)} label"
-        lathe("b", p, [body], 64, smooth=40)
-        liq = r.choice([(0.25, 0.01, 0.02), (0.85, 0.7, 0.25), (0.9, 0.3, 0.25)])
-        lathe(
-            "liq",
-            [
-                (0, 0.016),
-                (R - 0.004, 0.012),
-                (R - 0.004, H * sl * r.uniform(0.85, 1)),
-                (0, H * sl),
-            ],
-            glass(liq, ior=1.33),
-            48,
-        )
-        cap = r.choice(
-            [
-                metal(METALS["gold"], 0.3),
-                plastic(any_color(r, (0.5, 0.9), (0.15, 0.6)), 0.3),
-                plastic((0.01, 0.01, 0.012), 0.3),
-            ]
-        )
-        lathe(
-            "cap",
-            [
-                (R * 0.38, H * 0.80),
-                (R * 0.39, H * 0.80),
-                (R * 0.39, H * 0.96),
-                (R * 0.44, H * 0.962),
-                (R * 0.44, H * 0.99),
-                (R * 0.40, H * 1.003),
-                (0, H * 1.004),
-            ],
-            cap,
-            48,
-        )
-        label(
-            r,
-            R + 0.0006,
-            H * r.uniform(0.13, 0.2),
-            H * r.uniform(0.42, 0.52),
-            paper,
-            other_colour(r, i, 0.3),
-        )
-    elif kind == "beer":
-        R, H = 0.031, r.uniform(0.22, 0.24)
-        p = (
-            [(0, 0.008), (R * 0.85, 0), (R, 0.006), (R, H * 0.52)]
-            + [
-                tuple(q)
-                for q in spline(
-                    [
-                        (R, H * 0.52),
-                        (R * 0.9, H * 0.62),
-                        (R * 0.5, H * 0.75),
-                        (R * 0.42, H * 0.95),
-                    ],
-                    8,
-                )[1:]
-            ]
-            + [(R * 0.48, H * 0.955), (R * 0.48, H * 0.97), (R * 0.4, H * 0.985)]
-        )
-        lathe(
-            "b",
-            p,
-            glass(pick([(0.35, 0.12, 0.02), (0.06, 0.3, 0.08)], i // 4)),
-            64,
-            smooth=40,
-        )
-        lathe(
-            "liq",
-            [
-                (0, 0.012),
-                (R - 0.003, 0.010),
-                (R - 0.003, H * 0.5),
-                (R * 0.42, H * 0.74),
-                (0, H * 0.74),
-            ],
-            glass((0.9, 0.5, 0.08), ior=1.33),
-            48,
-        )
-        lathe(
-            "cap",
-            [
-                (R * 0.52, H * 0.965),
-                (R * 0.54, H * 0.968),
-                (R * 0.46, H * 1.0),
-                (0, H * 1.005),
-            ],
-            metal(r.choice([METALS["gold"], METALS["steel"], any_color(r)]), 0.3),
-            24,
-        )
-        label(r, R + 0.0005, H * 0.14, H * 0.45, paper, neutral(r, (0.8, 0.95)))
-        tint = pick(["brown", "green"], i // 4)
-        words = f"{tint} beer bottle with a {colour_word(paper)} label"
-    elif kind == "water":
-        R, H = r.uniform(0.030, 0.036), r.uniform(0.2, 0.25)
-        zz = np.linspace(0.01, H * 0.68, 60)
-        rib = [(R * (1 - 0.05 * (math.cos(z / H * 2 * pi * 9) > 0.3)), z) for z in zz]
-        p = (
-            [(0, 0.012), (R * 0.7, 0.002), (R * 0.9, 0), (R, 0.008)]
-            + rib
-            + [
-                tuple(q)
-                for q in spline(
-                    [
-                        (R, H * 0.69),
-                        (R * 0.95, H * 0.76),
-                        (R * 0.5, H * 0.88),
-                        (R * 0.36, H * 0.91),
-                        (R * 0.36, H * 0.95),
-                    ],
-                    6,
-                )
-            ]
-        )
-        tint = pick([(0.75, 0.9, 1), (0.92, 0.97, 1)], i // 4)
-        lathe("b", p, glass(tint, 0.02, 1.3), 64, smooth=60)
-        c = paper
-        words = f"clear water bottle with a {colour_word(c)} cap and label"
-        lathe(
-            "cap",
-            [
-                (R * 0.42, H * 0.92),
-                (R * 0.43, H * 0.92),
-                (R * 0.43, H * 0.995),
-                (R * 0.38, H),
-                (0, H),
-            ],
-            plastic(c, 0.35),
-            32,
-        )
-        label(r, R + 0.0008, H * 0.32, H * 0.58, c, (0.9, 0.9, 0.9))
-    else:
-        R, H = r.uniform(0.03, 0.035), r.uniform(0.17, 0.2)
-        c = pick([hsv(0.0, 0.85, 0.75), hsv(0.13, 0.85, 0.9)], i // 4)
-        words = f"{colour_word(c)} plastic sauce bottle with a white label"
-        p = [(0, 0.004), (R * 0.9, 0), (R, 0.006)] + [
-            tuple(q)
-            for q in spline(
-                [
-                    (R, 0.01),
-                    (R * 1.02, H * 0.2),
-                    (R * 0.9, H * 0.45),
-                    (R * 1.0, H * 0.62),
-                    (R * 0.8, H * 0.72),
-                    (R * 0.45, H * 0.78),
-                ],
-                8,
-            )
-        ]
-        lathe("b", p, plastic(c, 0.25, 0.3), 64)
-        lathe(
-            "cap",
-            [
-                (R * 0.5, H * 0.775),
-                (R * 0.52, H * 0.78),
-                (R * 0.5, H * 0.87),
-                (R * 0.2, H * 0.9),
-                (R * 0.1, H),
-                (0, H),
-            ],
-            plastic(r.choice([(0.85, 0.85, 0.85), c, (0.05, 0.3, 0.08)]), 0.3),
-            40,
-            smooth=40,
-        )
-        label(r, R * 1.03, H * 0.2, H * 0.55, neutral(r, (0.85, 0.95)), any_color(r))
-    return {"description": words}
+    build = pick([_wine, _sauce, _beer, _water], i)
+    return {"description": build(r, i, own_colour(r, i, 0.3))}
 
 
-def label(r, R, z0, z1, col, ink):
+def _wine(r, i, paper):
+    """Glass, wine, a capsule over the cork, and a label."""
+    R, H = r.uniform(0.036, 0.041), r.uniform(0.29, 0.32)
+    sl = r.choice([0.60, 0.66])
+    shoulder = [
+        (R, H * sl),
+        (R * 0.9, H * (sl + 0.07)),
+        (R * 0.42, H * (sl + 0.15)),
+        (R * 0.36, H * 0.85),
+        (R * 0.36, H * 0.96),
+    ]
+    rim = [(0.42, 0.965), (0.42, 0.985), (0.36, 0.99)]
+    outline = (
+        [(0, 0.012), (R * 0.6, 0.006), (R * 0.9, 0), (R, 0.008), (R, H * sl)]
+        + _curve(shoulder, 8)[1:]
+        + [*((R * a, H * b) for a, b in rim), (R * 0.30, H)]
+    )
+    tints = [((0.05, 0.22, 0.06), "green"), ((0.22, 0.08, 0.02), "brown")]
+    colour, tint = pick(tints, i // 4)
+    lathe("b", outline, [glass(colour)], 64, smooth=40)
+    wine = r.choice([(0.25, 0.01, 0.02), (0.85, 0.7, 0.25), (0.9, 0.3, 0.25)])
+    full = H * sl * r.uniform(0.85, 1)
+    inside = [(0, 0.016), (R - 0.004, 0.012), (R - 0.004, full), (0, H * sl)]
+    lathe("liq", inside, glass(wine, ior=1.33), 48)
+    caps = [
+        metal(METALS["gold"], 0.3),
+        plastic(any_color(r, (0.5, 0.9), (0.15, 0.6)), 0.3),
+        plastic((0.01, 0.01, 0.012), 0.3),
+    ]
+    capsule = [(0.38, 0.80), (0.39, 0.80), (0.39, 0.96), (0.44, 0.962), (0.44, 0.99)]
+    capsule += [(0.40, 1.003), (0, 1.004)]
+    lathe("cap", [(R * a, H * b) for a, b in capsule], r.choice(caps), 48)
+    span = H * r.uniform(0.13, 0.2), H * r.uniform(0.42, 0.52)
+    label(r, R + 0.0006, span, paper, other_colour(r, i, 0.3))
+    return f"{tint} glass wine bottle with a {colour_word(paper)} label"
+
+
+def _beer(r, i, paper):
+    """Glass, beer, a crown cap and a label."""
+    R, H = 0.031, r.uniform(0.22, 0.24)
+    shoulder = [(1, 0.52), (0.9, 0.62), (0.5, 0.75), (0.42, 0.95)]
+    rim = [(0.48, 0.955), (0.48, 0.97), (0.4, 0.985)]
+    outline = (
+        [(0, 0.008), (R * 0.85, 0), (R, 0.006), (R, H * 0.52)]
+        + _curve([(R * a, H * b) for a, b in shoulder], 8)[1:]
+        + [(R * a, H * b) for a, b in rim]
+    )
+    colour = pick([(0.35, 0.12, 0.02), (0.06, 0.3, 0.08)], i // 4)
+    lathe("b", outline, glass(colour), 64, smooth=40)
+    inside = [(0, 0.012), (R - 0.003, 0.010), (R - 0.003, H * 0.5)]
+    inside += [(R * 0.42, H * 0.74), (0, H * 0.74)]
+    lathe("liq", inside, glass((0.9, 0.5, 0.08), ior=1.33), 48)
+    crown = [(0.52, 0.965), (0.54, 0.968), (0.46, 1.0), (0, 1.005)]
+    cap = metal(r.choice([METALS["gold"], METALS["steel"], any_color(r)]), 0.3)
+    lathe("cap", [(R * a, H * b) for a, b in crown], cap, 24)
+    label(r, R + 0.0005, (H * 0.14, H * 0.45), paper, neutral(r, (0.8, 0.95)))
+    tint = pick(["brown", "green"], i // 4)
+    return f"{tint} beer bottle with a {colour_word(paper)} label"
+
+
+def _water(r, i, paper):
+    """Ribbed clear plastic, a cap and a label of one colour."""
+    R, H = r.uniform(0.030, 0.036), r.uniform(0.2, 0.25)
+    heights = np.linspace(0.01, H * 0.68, 60)
+    ribs = [(R * (1 - 0.05 * (math.cos(z / H * 2 * pi * 9) > 0.3)), z) for z in heights]
+    shoulder = [(1, 0.69), (0.95, 0.76), (0.5, 0.88), (0.36, 0.91), (0.36, 0.95)]
+    outline = (
+        [(0, 0.012), (R * 0.7, 0.002), (R * 0.9, 0), (R, 0.008)]
+        + ribs
+        + _curve([(R * a, H * b) for a, b in shoulder], 6)
+    )
+    tint = pick([(0.75, 0.9, 1), (0.92, 0.97, 1)], i // 4)
+    lathe("b", outline, glass(tint, 0.02, 1.3), 64, smooth=60)
+    cap = [(0.42, 0.92), (0.43, 0.92), (0.43, 0.995), (0.38, 1), (0, 1)]
+    lathe("cap", [(R * a, H * b) for a, b in cap], plastic(paper, 0.35), 32)
+    label(r, R + 0.0008, (H * 0.32, H * 0.58), paper, (0.9, 0.9, 0.9))
+    return f"clear water bottle with a {colour_word(paper)} cap and label"
+
+
+def _sauce(r, i, paper):
+    """A squeezed waist and a pointed cap."""
+    R, H = r.uniform(0.03, 0.035), r.uniform(0.17, 0.2)
+    colour = pick([hsv(0.0, 0.85, 0.75), hsv(0.13, 0.85, 0.9)], i // 4)
+    side = [(1.02, 0.2), (0.9, 0.45), (1.0, 0.62), (0.8, 0.72), (0.45, 0.78)]
+    points = [(R, 0.01), *((R * a, H * b) for a, b in side)]
+    outline = [(0, 0.004), (R * 0.9, 0), (R, 0.006), *_curve(points, 8)]
+    lathe("b", outline, plastic(colour, 0.25, 0.3), 64)
+    cap = [(0.5, 0.775), (0.52, 0.78), (0.5, 0.87), (0.2, 0.9), (0.1, 1), (0, 1)]
+    mat = plastic(r.choice([(0.85, 0.85, 0.85), colour, (0.05, 0.3, 0.08)]), 0.3)
+    lathe("cap", [(R * a, H * b) for a, b in cap], mat, 40, smooth=40)
+    white = neutral(r, (0.85, 0.95))
+    label(r, R * 1.03, (H * 0.2, H * 0.55), white, any_color(r))
+    return f"{colour_word(colour)} plastic sauce bottle with a white label"
+
+
+def label(r, R, span, col, ink):
     """Paper label: a cylinder band with blocks of ink, so that it reads as print."""
+    z0, z1 = span
     n = N("label")
     v = n.coord()
     x, y, z = n.xyz(v)
@@ -368,6 +264,59 @@ def label(r, R, z0, z1, col, ink):
     )
 
 
+def _lid(r, R, H, top):
+    """Outlines of a teapot's lid and of its knob."""
+    k = r.uniform(0.04, 0.12)
+    dome = [
+        (R * top, H + 0.003),
+        (R * top * 0.8, H + R * k * 1.3),
+        (R * top * 0.3, H + R * k * 2.2),
+        (0, H + R * k * 2.3),
+    ]
+    rim = [(R * top + 0.003, H - 0.001), (R * top + 0.003, H + 0.002)]
+    return rim + _curve(dome, 8), H + R * k * 2.2
+
+
+def _knob(r, R, z, m):
+    kr = R * r.uniform(0.11, 0.16)
+    mat = m if r.random() < 0.6 else wood(r.choice(WOODS), 6)
+    ball = [
+        (kr * 0.5, z + kr * 0.5),
+        (kr, z + kr * 1.1),
+        (kr * 0.7, z + kr * 1.8),
+        (0, z + kr * 2),
+    ]
+    stem = [(kr * 0.5, z - 0.002), (kr * 0.45, z + kr * 0.4)]
+    lathe("knob", stem + _curve(ball, 6), mat, 32)
+
+
+def _teapot_handle(r, R, H, ro, m):
+    """Behind, of the pot's own stuff, or above, of another."""
+    if r.random() < 0.7:
+        z1, z0 = H * 0.82, H * 0.25
+        path = [
+            (-ro(z1) + 0.004, 0, z1),
+            (-R * 1.45, 0, H * 0.98),
+            (-R * 1.72, 0, H * 0.68),
+            (-R * 1.45, 0, H * 0.3),
+            (-ro(z0) + 0.004, 0, z0),
+        ]
+        thick = [R * 0.085, R * 0.08, R * 0.075, R * 0.07, R * 0.06]
+        tube("handle", path, thick, m)
+        return
+    other = [
+        metal(METALS["steel"], 0.3),
+        wood(r.choice(WOODS), 5, 0),
+        plastic((0.02, 0.02, 0.02)),
+    ]
+    other = r.choice(other)
+    path = [
+        (R * 0.78 * math.cos(a), 0, H * 0.85 + R * 1.1 * math.sin(a))
+        for a in np.linspace(0, pi, 9)
+    ]
+    tube("handle", path, R * 0.055, other)
+
+
 def teapot(r, i):
     """A teapot with lid and spout and a handle behind or above."""
     R = r.uniform(0.07, 0.085)
@@ -379,110 +328,30 @@ def teapot(r, i):
         m, words = glaze(r, H, i, 0.15)
     top = r.uniform(0.42, 0.55)
     belly = r.uniform(0.3, 0.5)
-    out = spline(
-        [
-            (R * 0.62, 0.004),
-            (R * 0.9, H * 0.15),
-            (R, H * belly),
-            (R * 0.86, H * 0.75),
-            (R * top, H * 0.97),
-        ],
-        10,
-    )
-    lathe(
-        "body",
-        [(0, 0.003), (R * 0.5, 0.003), (R * 0.55, 0), (R * 0.62, 0.001)]
-        + [tuple(p) for p in out]
-        + [(R * top - 0.002, H)],
-        m,
-        72,
-    )
+    side = [(0.9, 0.15), (1, belly), (0.86, 0.75), (top, 0.97)]
+    out = spline([(R * 0.62, 0.004), *((R * a, H * b) for a, b in side)], 10)
+    foot = [(0, 0.003), (R * 0.5, 0.003), (R * 0.55, 0), (R * 0.62, 0.001)]
+    body = foot + [tuple(p) for p in out] + [(R * top - 0.002, H)]
+    lathe("body", body, m, 72)
 
     def ro(z):
         return float(np.interp(z, out[:, 1], out[:, 0]))
 
-    k = r.uniform(0.04, 0.12)
-    lathe(
-        "lid",
-        [(R * top + 0.003, H - 0.001), (R * top + 0.003, H + 0.002)]
-        + [
-            tuple(p)
-            for p in spline(
-                [
-                    (R * top, H + 0.003),
-                    (R * top * 0.8, H + R * k * 1.3),
-                    (R * top * 0.3, H + R * k * 2.2),
-                    (0, H + R * k * 2.3),
-                ],
-                8,
-            )
-        ],
-        m,
-        64,
-    )
-    zk = H + R * k * 2.2
-    kr = R * r.uniform(0.11, 0.16)
-    knob = m if r.random() < 0.6 else wood(r.choice(WOODS), 6)
-    lathe(
-        "knob",
-        [(kr * 0.5, zk - 0.002), (kr * 0.45, zk + kr * 0.4)]
-        + [
-            tuple(p)
-            for p in spline(
-                [
-                    (kr * 0.5, zk + kr * 0.5),
-                    (kr, zk + kr * 1.1),
-                    (kr * 0.7, zk + kr * 1.8),
-                    (0, zk + kr * 2),
-                ],
-                6,
-            )
-        ],
-        knob,
-        32,
-    )
+    lid, height = _lid(r, R, H, top)
+    lathe("lid", lid, m, 64)
+    _knob(r, R, height, m)
     zs = H * r.uniform(0.28, 0.4)
     L = R * r.uniform(0.75, 1.0)
-    P = [
+    path = [
         (ro(zs) - 0.01, 0, zs),
         (R + L * 0.35, 0, zs + H * 0.06),
         (R + L * 0.62, 0, zs + H * 0.33),
         (R + L * 0.85, 0, H * 0.92),
         (R + L * 1.0, 0, H * 1.0),
     ]
-    tube("spout", P, [R * 0.24, R * 0.19, R * 0.13, R * 0.095, R * 0.09], m, cap=False)
-    if r.random() < 0.7:
-        z1, z0 = H * 0.82, H * 0.25
-        tube(
-            "handle",
-            [
-                (-ro(z1) + 0.004, 0, z1),
-                (-R * 1.45, 0, H * 0.98),
-                (-R * 1.72, 0, H * 0.68),
-                (-R * 1.45, 0, H * 0.3),
-                (-ro(z0) + 0.004, 0, z0),
-            ],
-            [R * 0.085, R * 0.08, R * 0.075, R * 0.07, R * 0.06],
-            m,
-        )
-    else:
-        hm = r.choice(
-            [
-                metal(METALS["steel"], 0.3),
-                wood(r.choice(WOODS), 5, 0),
-                plastic((0.02, 0.02, 0.02)),
-            ]
-        )
-        ra = R * 0.78
-        tube(
-            "handle",
-            [
-                (ra * math.cos(a), 0, H * 0.85 + R * 1.1 * math.sin(a))
-                for a in np.linspace(0, pi, 9)
-            ],
-            R * 0.055,
-            hm,
-        )
+    thick = [R * 0.24, R * 0.19, R * 0.13, R * 0.095, R * 0.09]
+    tube("spout", path, thick, m, cap=False)
+    _teapot_handle(r, R, H, ro, m)
     return {"description": words.format("teapot")}
 
 
