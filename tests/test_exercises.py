@@ -21,7 +21,7 @@ import pytest
 from tests.wrong_answers import ANYTHING, WRONG_ANSWERS
 from tools.notebooks import FOLDER, find_heading, find_lessons, solutions_of, tags
 from utils import exercises
-from utils.collection.search import Hit
+from utils.collection.hits import Hit
 from utils.exercises import NOT_ANSWERED, find_fault, find_fault_in_function
 
 GRADES = ["warm-up", "practice", "challenge"]

@@ -18,7 +18,8 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from utils.collection.search import ImageSearch, show_hits  # noqa: E402
+from utils.collection.hits import show_hits  # noqa: E402
+from utils.collection.search import ImageSearch  # noqa: E402
 from utils.gallery import read_metadata  # noqa: E402
 from utils.images import Collection  # noqa: E402
 

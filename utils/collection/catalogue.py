@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from utils.errors import IndexFileError, printable
 
-MEND = "Build the collection again and save it."
+ADVICE = "Build the collection again and save it."
 
 
 class Item(NamedTuple):
@@ -32,23 +32,24 @@ class Catalogue:
     Parameters
     ----------
     items : mapping of int to Item
-        Paths are absolute.
+        Paths are absolute.  As an attribute it is in the order of the ids, and cannot
+        be written to.
     root : path
         The collection's own folder, which stays the same whatever is added.
-
-    Attributes
-    ----------
-    items : mapping of int to Item
-        In the order of the ids; cannot be written to.
-    root : Path
+    real_paths : mapping of str to int, optional
+        The id of each file's real name, where they are known already.
     """
 
-    def __init__(self, items: Mapping[int, Item], root: str | os.PathLike) -> None:
-        folders: dict[str, str] = {}
-        ordered = {key: items[key] for key in sorted(items)}
+    def __init__(
+        self,
+        items: Mapping[int, Item],
+        root: str | os.PathLike,
+        *,
+        real_paths: Mapping[str, int] | None = None,
+    ) -> None:
         self.root = absolute(root)
-        self.items: Mapping[int, Item] = MappingProxyType(ordered)
-        self._ids = {real_path(item.path, folders): i for i, item in ordered.items()}
+        self.items: Mapping[int, Item] = MappingProxyType(dict(sorted(items.items())))
+        self._ids = _real_paths(items) if real_paths is None else real_paths
 
     def __len__(self) -> int:
         return len(self.items)
@@ -63,15 +64,16 @@ class Catalogue:
         Real folders count, not their spellings.  A picture that is reached through
         links is both where it is and where the links are.
         """
-        real, folders = os.path.realpath(folder), {}
+        folders: dict[str, str] = {}
+        real = os.path.realpath(expanded(folder))
         inside = {
             parent
             for parent in {item.path.parent for item in self.items.values()}
             if any(_is_in(os.path.realpath(p), real) for p in (parent, *parent.parents))
         }
         return [
-            key
-            for key, item in self.items.items()
+            id
+            for id, item in self.items.items()
             if item.path.parent in inside or _is_in(real_path(item.path, folders), real)
         ]
 
@@ -81,15 +83,15 @@ class Catalogue:
         A picture in the root must really lie in it, one outside must have no link on
         its way; with `only_root` there may be none outside.
         """
-        root, folders = os.path.realpath(self.root), {}
-        found = []
-        for key, item in self.items.items():
+        root, found = os.path.realpath(self.root), []
+        folders: dict[str, str] = {}
+        for id, item in self.items.items():
             real = real_path(item.path, folders)
             if self.root in item.path.parents:
                 good = _is_in(real, root)
             else:
                 good = not only_root and real == str(item.path)
-            found += [] if good else [key]
+            found += [] if good else [id]
         return found
 
     def folder_label(self, path: Path) -> str:
@@ -100,41 +102,25 @@ class Catalogue:
         return folders[0] if folders else ""
 
     def changed(self, remove: Iterable[int], add: Mapping[int, Item]) -> "Catalogue":
-        """Return a catalogue without some items and with others.
+        """Return a catalogue without some known ids, and with new or other items.
 
-        Parameters
-        ----------
-        remove : iterable of int
-            Known ids.
-        add : mapping of int to Item
-            A known id gets the new item.
-
-        Returns
-        -------
-        catalogue : Catalogue
-
-        Raises
-        ------
-        ValueError
-            If no folder holds the root and a new picture (two drives of Windows).
+        ValueError, if no folder holds the root and a new picture (two drives of
+        Windows): such a collection could not be saved.
         """
-        # What has no common folder could not be saved.
         common_folder(self.root, [item.path for item in add.values()])
-        gone, folders = set(remove), {}
-        items = {k: v for k, v in self.items.items() if k not in gone} | dict(add)
-        following = Catalogue({}, self.root)
-        following.items = MappingProxyType({k: items[k] for k in sorted(items)})
-        following._ids = {k: v for k, v in self._ids.items() if v not in gone}
-        for key, item in add.items():
-            following._ids[real_path(item.path, folders)] = key
-        return following
+        gone = set(remove)
+        items = {id: item for id, item in self.items.items() if id not in gone}
+        real_paths = {path: id for path, id in self._ids.items() if id not in gone}
+        return Catalogue(
+            items | dict(add), self.root, real_paths=real_paths | _real_paths(add)
+        )
 
     def dump(self, header: Mapping[str, Any]) -> bytes:
         """Return the table as JSON; paths are relative to the base, which is named."""
         base = common_folder(self.root, [item.path for item in self.items.values()])
         rows = [
-            [key, item.path.relative_to(base).as_posix(), item.label, item.sha256]
-            for key, item in self.items.items()
+            [id, item.path.relative_to(base).as_posix(), item.label, item.sha256]
+            for id, item in self.items.items()
         ]
         folder = self.root.relative_to(base).as_posix()
         table = {**header, "root": str(base), "folder": folder, "items": rows}
@@ -145,25 +131,11 @@ class Catalogue:
     def parse(
         cls, content: bytes, name: str, *, root: str | os.PathLike | None = None
     ) -> tuple["Catalogue", dict[str, Any]]:
-        """Read what `dump` wrote.
+        """Read what `dump` wrote: the catalogue, and the header.
 
-        Parameters
-        ----------
-        content : bytes
-        name : str
-            The file's, for errors.
-        root : path, optional
-            Where the collection's folder is now.  Default: where it was.
-
-        Returns
-        -------
-        catalogue : Catalogue
-        header : dict
-
-        Raises
-        ------
-        IndexFileError
-            If it is another kind of table, or a path in it leads out of its base.
+        `name` is the file's, for errors; `root` is where the collection's folder is
+        now, by default where it was.  IndexFileError, if it is another kind of table,
+        or a path in it leads out of its base.
         """
         try:
             header = json.loads(content)
@@ -179,20 +151,17 @@ class Catalogue:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise IndexFileError(
                 f"{name}: expected the table of pictures that ImageSearch.save writes. "
-                f"Received another one ({type(e).__name__}: {e}). {MEND}"
+                f"Received another one ({type(e).__name__}: {e}). {ADVICE}"
             ) from e
         if root is not None:
-            items = {key: _moved(item, home, root) for key, item in items.items()}
+            items = {id: _moved(item, home, root) for id, item in items.items()}
         return cls(items, home if root is None else root), header
 
 
 def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
     """Return the smallest folder that holds the root, if any, and all files.
 
-    Raises
-    ------
-    ValueError
-        If there is none, as with two drives of Windows.
+    ValueError, if there is none, as with two drives of Windows.
     """
     folders = {str(path.parent) for path in paths}
     if root is not None:
@@ -206,9 +175,17 @@ def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
         ) from error
 
 
+def expanded(path: str | os.PathLike) -> str:
+    """Return a path with the home folder in place of a leading ~."""
+    name = os.fspath(path)
+    # A scan of "." may find a file whose own name begins with ~.
+    has_home = name.startswith("~") and not os.path.lexists(name)
+    return os.path.expanduser(name) if has_home else name
+
+
 def absolute(path: str | os.PathLike) -> Path:
     """Return a path from the top of the disk, without going through its links."""
-    whole = os.path.abspath(path)
+    whole = os.path.abspath(expanded(path))
     if os.name != "nt" and whole.startswith("//"):  # which abspath leaves alone
         whole = whole[1:]
     return Path(whole)
@@ -240,13 +217,18 @@ def real_path(path: str | os.PathLike, folders: dict[str, str]) -> str:
     return os.path.join(folders[parent], name)
 
 
+def _real_paths(items: Mapping[int, Item]) -> dict[str, int]:
+    folders: dict[str, str] = {}
+    return {real_path(item.path, folders): id for id, item in items.items()}
+
+
 def _parse_row(row: Any, base: Path) -> tuple[int, Item]:
-    key, path, label, sha256 = row
-    if type(key) is not int or key < 0:
-        raise ValueError(f"the id {key!r}")
+    id, path, label, sha256 = row
+    if type(id) is not int or id < 0:
+        raise ValueError(f"the id {id!r}")
     if not all(isinstance(word, str) for word in (path, label, sha256)):
-        raise ValueError(f"id {key} is not described by three words")
-    return key, Item(base / _checked_path(path), label, sha256)
+        raise ValueError(f"id {id} is not described by three words")
+    return id, Item(base / _checked_path(path), label, sha256)
 
 
 def _checked_path(path: str) -> str:

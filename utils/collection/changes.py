@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils import images
-from utils.collection.catalogue import Catalogue, Item, real_path, spell
-from utils.errors import PictureError
-from utils.images import Refusal
+from utils.collection.catalogue import Catalogue, Item, absolute, real_path, spell
+from utils.errors import PictureError, printable
+from utils.images import Collection, Refusal
+
+KEPT = ("same", "unreadable")  # states of a file that may still be the picture
 
 
 class Changes(NamedTuple):
@@ -28,33 +30,36 @@ class Changes(NamedTuple):
     refused: list[Refusal]
 
     def __repr__(self) -> str:
-        counts = zip(self._fields, map(len, self), strict=True)
-        return ", ".join(f"{count} {name}" for name, count in counts)
+        return ", ".join(f"{len(getattr(self, name))} {name}" for name in self._fields)
+
+
+class Plan(NamedTuple):
+    """What is to be done about some files.
+
+    `labels` has the pictures to embed, with their labels; `outdated` the old ids of
+    those among them that are known.
+    """
+
+    labels: dict[Path, str]
+    outdated: dict[Path, int]
+    relabelled: dict[int, Item]
+    unchanged: list[Path]
+    refused: list[Refusal]
 
 
 def once_each(
     paths: Iterable[str | os.PathLike], labels: Iterable[Any], root: Path
 ) -> dict[Path, Any]:
-    """Drop second names for one file, such as links and other spellings.
+    """Return each file's label, without second names such as links.
 
-    Parameters
-    ----------
-    paths : iterable of path
-    labels : iterable
-        One a path.
-    root : Path
-        The collection's folder.
-
-    Returns
-    -------
-    labels : dict of Path to label
-        Keys are paths as `catalogue.spell` writes them, in the order given.
+    Paths are spelled as a collection in `root` spells them (`catalogue.spell`), in the
+    order given; a file with several names keeps its first name and label.
     """
     folders: dict[str, str] = {}
     found: dict[Any, tuple[Path, Any]] = {}
-    for path, label in zip(paths, labels, strict=True):
-        key = _hard_link(path) or real_path(path, folders)
-        found.setdefault(key, (spell(path, root), label))
+    for path, label in zip(map(absolute, paths), labels, strict=True):
+        file = _hard_link(path) or real_path(path, folders)
+        found.setdefault(file, (spell(path, root), label))
     return dict(found.values())
 
 
@@ -66,71 +71,74 @@ def finder(catalogue: Catalogue) -> Callable[[Path], int | None]:
 
     @functools.cache  # made once, if at all: most collections never need it
     def linked() -> dict[tuple[int, int] | None, int]:
-        return {_hard_link(item.path): key for key, item in catalogue.items.items()}
+        return {_hard_link(item.path): id for id, item in catalogue.items.items()}
 
     def find(path: Path) -> int | None:
-        key = catalogue.find(path)
-        link = _hard_link(path) if key is None else None
-        return linked().get(link) if link else key
+        id = catalogue.find(path)
+        link = _hard_link(path) if id is None else None
+        return linked().get(link) if link else id
 
     return find
-
-
-def _hard_link(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Return what the names of one file have in common, if it has several."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    # Some network drives number all their files 0.
-    several = status.st_nlink > 1 and status.st_ino
-    return (status.st_dev, status.st_ino) if several else None
-
-
-class Plan(NamedTuple):
-    """What is to be done about some files.
-
-    `labels` has the pictures to embed and the label asked for, or None; `outdated`
-    the old ids of those among them that are known.
-    """
-
-    labels: dict[Path, str | None]
-    outdated: dict[Path, int]
-    relabelled: dict[int, Item]
-    unchanged: list[Path]
-    refused: list[Refusal]
 
 
 def plan_changes(wanted: Mapping[Path, str | None], catalogue: Catalogue) -> Plan:
     """Find out what must be embedded so that a collection has the wanted pictures.
 
-    Parameters
-    ----------
-    wanted : mapping of Path to label or None
-        None keeps the label of a known picture.
-    catalogue : Catalogue
-
-    Returns
-    -------
-    plan : Plan
+    `wanted` is what `once_each` returned.  With the label None a known picture keeps
+    its own, and a new one gets its folder's.
     """
     plan, find = Plan({}, {}, {}, [], []), finder(catalogue)
     for path, label in wanted.items():
-        key = find(path)
-        if key is None:
-            plan.labels[path] = label
+        id = find(path)
+        if id is None:
+            plan.labels[path] = catalogue.folder_label(path) if label is None else label
             continue
-        item = catalogue.items[key]
+        item = catalogue.items[id]
         state, reason = compare(item)
         if state == "changed":
-            plan.labels[item.path], plan.outdated[item.path] = label, key
+            plan.labels[item.path] = item.label if label is None else label
+            plan.outdated[item.path] = id
         elif state != "same":
             plan.refused.append(Refusal(path, reason))
         elif label in (None, item.label):
             plan.unchanged.append(item.path)
         else:
-            plan.relabelled[key] = item._replace(label=label)
+            plan.relabelled[id] = item._replace(label=str(label))
     return plan
+
+
+def plan_update(
+    found: Collection, folder: str | os.PathLike, catalogue: Catalogue
+) -> tuple[dict[Path, str | None], list[int]]:
+    """Compare a scan of a folder with a catalogue.
+
+    Returns
+    -------
+    wanted : dict of Path to label or None
+        For `plan_changes`.
+    gone : list of int
+        The ids of pictures that are no longer in the folder.
+    """
+    find, known = finder(catalogue), set(catalogue.below(folder))
+    if known and not len(found):
+        raise ValueError(
+            f"{printable(str(folder))}: expected pictures, found none, which "
+            f"would remove {len(known)} from the collection. Is it the right "
+            "folder, and its disk mounted? To empty a collection use remove."
+        )
+    known -= {find(path) for path in found.paths}
+    for path, _ in found.refused:  # the scan cannot say that these are gone
+        if os.path.isdir(path):  # a folder that cannot be listed
+            known -= set(catalogue.below(path))
+        id = catalogue.find(path)
+        if id is not None and compare(catalogue.items[id])[0] in KEPT:
+            known.discard(id)
+    wanted = once_each(found.paths, found.labels, catalogue.root)
+    for path in wanted:
+        # In the root labels count from the root, as they always did.
+        if catalogue.root in path.parents or find(path) is not None:
+            wanted[path] = None
+    return wanted, sorted(known)
 
 
 def compare(item: Item) -> tuple[str, str]:
@@ -153,3 +161,14 @@ def compare(item: Item) -> tuple[str, str]:
             return "missing", error.reason
         state = "unreadable" if isinstance(cause, OSError) else "changed"
         return state, error.reason
+
+
+def _hard_link(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Return what the names of one file have in common, if it has several."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    # Some network drives number all their files 0.
+    several = status.st_nlink > 1 and status.st_ino
+    return (status.st_dev, status.st_ino) if several else None

@@ -1,32 +1,51 @@
-"""FAISS, looked into: the layers of an index, and what a saved one must fulfil."""
+"""FAISS, looked into: what an index consists of, and what `VectorIndex` asks of it.
 
-import itertools
+An index is a chain of layers: ids (IDMap2), rotations (PCA, OPQ), and last the one that
+holds the codes, which for an HNSW is inside its storage.
+"""
+
 import operator
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from utils.errors import IndexFileError
-from utils.indexes import METRICS, faiss, from_factory
+from utils.indexes import faiss, from_factory
 
-UNTRAINED_CODES = (  # of scalar quantisers: these only round each number
+UNTRAINED_CODES = (  # scalar quantisers that only round each number
     faiss.ScalarQuantizer.QT_fp16,
     faiss.ScalarQuantizer.QT_bf16,
     faiss.ScalarQuantizer.QT_8bit_direct,
     faiss.ScalarQuantizer.QT_8bit_direct_signed,
 )
-LAST_ID = 1 << 62  # room for as many more as anybody can add
 
 
-class State(NamedTuple):
-    """All that an add or a remove changes; replaced whole, never changed."""
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a change of a `VectorIndex` changes; replaced whole, never changed."""
 
     index: faiss.Index
     ids: np.ndarray  # of the living vectors, ascending
     dead: np.ndarray  # still in the index, but never found
     next_id: int
     mapped: bool = False  # its vectors are in a file: for searching only
+    # How the index was made, and what became of it:
+    factory: str
+    metric: str
+    points_per_cell: int
+    fallback: str  # why a Flat index is in use instead; "" if none is
+    needed: int  # vectors, for training what was asked for
+    trained_on: int
+    imbalance_at_training: float
+
+    def __post_init__(self) -> None:
+        if self.index.ntotal != len(self.ids) + len(self.dead):
+            raise RuntimeError(
+                f"FAISS holds {self.index.ntotal} vectors. Expected: {len(self.ids)} "
+                f"and {len(self.dead)} tombstones. Nothing was changed; please report "
+                "this."
+            )
 
 
 def new_index(d: int, factory: str, metric: str) -> faiss.Index:
@@ -34,15 +53,25 @@ def new_index(d: int, factory: str, metric: str) -> faiss.Index:
     index = from_factory(d, factory, metric)
     if ivf_of(index) is None:  # an IVF has ids of its own
         index = from_factory(d, f"IDMap2,{factory}", metric)
-    keep_quiet(index)
+    inner, quantizer = layers_of(index)[-1], getattr(codes_of(index), "pq", None)
+    for clustering in (getattr(inner, "cp", None), getattr(quantizer, "cp", None)):
+        if clustering is not None:  # its warnings go past Python's own stderr
+            clustering.min_points_per_centroid = 1
     return index
 
 
-def layers_of(index: faiss.Index) -> list[faiss.Index]:
-    """Return the index and those inside it, down to the one that holds the codes.
+def copy_index(state: State) -> faiss.Index:
+    """Return a copy that may be changed."""
+    if not state.mapped:  # a clone of a mapped index would still be one
+        try:
+            return faiss.clone_index(state.index)
+        except RuntimeError:  # "clone not supported for this type"
+            pass
+    return faiss.deserialize_index(faiss.serialize_index(state.index))
 
-    The inner ones are alive as long as the index is.
-    """
+
+def layers_of(index: faiss.Index) -> list[faiss.Index]:
+    """Return the index and those inside it; they are alive as long as the index is."""
     chain = [faiss.downcast_index(index)]
     while hasattr(chain[-1], "index"):
         chain.append(faiss.downcast_index(chain[-1].index))
@@ -50,7 +79,7 @@ def layers_of(index: faiss.Index) -> list[faiss.Index]:
 
 
 def codes_of(index: faiss.Index) -> faiss.Index:
-    """Return the last part of the chain, or what an HNSW keeps its vectors in."""
+    """Return the last layer, or what an HNSW keeps its vectors in."""
     inner = layers_of(index)[-1]
     return faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
 
@@ -61,14 +90,31 @@ def ivf_of(index: faiss.Index) -> Any:
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
-def make_selector(wanted: np.ndarray | None, dead: np.ndarray) -> Any:
-    """Return what tells FAISS which ids may be found, or None if all may."""
-    if wanted is not None:  # the living ones among them
-        return faiss.IDSelectorBatch(wanted)
-    return faiss.IDSelectorNot(faiss.IDSelectorBatch(dead)) if len(dead) else None
+def is_graph(index: faiss.Index) -> bool:
+    """Whether the index is an HNSW, which cannot remove."""
+    return isinstance(layers_of(index)[-1], faiss.IndexHNSW)
+
+
+def is_trained_kind(index: faiss.Index) -> bool:
+    """Whether such an index learns from vectors before it takes any."""
+    codes = codes_of(index)
+    if len(layers_of(index)) > 2 or ivf_of(index) is not None:
+        return True
+    if isinstance(codes, faiss.IndexScalarQuantizer):
+        return codes.sq.qtype not in UNTRAINED_CODES
+    return not isinstance(codes, faiss.IndexFlat)
+
+
+def keeps_vectors(index: faiss.Index) -> bool:
+    """Whether the index holds vectors and not codes of them."""
+    chain = layers_of(index)
+    exact = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
+    transformed = any(isinstance(part, faiss.IndexPreTransform) for part in chain)
+    return isinstance(chain[-1], exact) and not transformed
 
 
 def check_family(index: faiss.Index, factory: str) -> None:
+    """Raise a ValueError if the index is of a kind that `VectorIndex` cannot keep."""
     *outer, inner = layers_of(index)
     good = isinstance(inner, faiss.IndexFlatCodes | faiss.IndexIVF | faiss.IndexHNSW)
     wrappers = (faiss.IndexIDMap2, faiss.IndexPreTransform)
@@ -96,39 +142,61 @@ def points_needed(index: faiss.Index, points_per_cell: int) -> int:
     return max(needed)
 
 
-def keep_quiet(index: faiss.Index) -> None:
-    """Stop FAISS's warnings on few points, which go past Python's own stderr."""
-    for part in (layers_of(index)[-1], getattr(codes_of(index), "pq", None)):
-        if hasattr(part, "cp"):
-            part.cp.min_points_per_centroid = 1
-
-
-def is_trained_kind(index: faiss.Index) -> bool:
-    """Whether such an index learns from vectors before it takes any."""
-    codes = codes_of(index)
-    if len(layers_of(index)) > 2 or ivf_of(index) is not None:
-        return True
-    if isinstance(codes, faiss.IndexScalarQuantizer):
-        return codes.sq.qtype not in UNTRAINED_CODES
-    return not isinstance(codes, faiss.IndexFlat)
-
-
 def imbalance_of(index: faiss.Index) -> float:
+    """Return FAISS's factor: 1 for equal cells or none, nlist if one holds them all."""
     ivf = ivf_of(index)
     return 1.0 if ivf is None or ivf.ntotal == 0 else ivf.invlists.imbalance_factor()
 
 
-def copy_index(state: State) -> faiss.Index:
-    """Return a copy that may be changed."""
-    if not state.mapped:  # a clone of a mapped index would still be one
-        try:
-            return faiss.clone_index(state.index)
-        except RuntimeError:  # "clone not supported for this type"
-            pass
-    return faiss.deserialize_index(faiss.serialize_index(state.index))
+def cell_sizes(index: faiss.Index) -> list[int]:
+    """Return how many vectors each cell of an IVF holds; none without cells."""
+    ivf = ivf_of(index)
+    return [] if ivf is None else [ivf.invlists.list_size(i) for i in range(ivf.nlist)]
+
+
+def stored_ids(index: faiss.Index) -> np.ndarray:
+    """Return the ids in a FAISS index, ascending."""
+    ivf = ivf_of(index)
+    if ivf is None:
+        return np.sort(faiss.vector_to_array(index.id_map))
+    cells = [(i, size) for i, size in enumerate(cell_sizes(index)) if size]
+    parts = [faiss.rev_swig_ptr(ivf.invlists.get_ids(i), size) for i, size in cells]
+    return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+
+
+def search_faiss(
+    state: State, queries: np.ndarray, k: int, *, wanted: Any, nprobe: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search with FAISS, which pads with id −1 where it finds too few.
+
+    `wanted` are the only ids that may be found, None for all the living; `nprobe` is
+    how many cells to look into, None for all (and for a whole graph).
+    """
+    selector = None
+    if wanted is not None:
+        selector = faiss.IDSelectorBatch(wanted)
+    elif len(state.dead):
+        selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(state.dead))
+    # `sel=None` would be another type to SWIG than no `sel` at all
+    masked = {} if selector is None else {"sel": selector}
+    params, inner = None, layers_of(state.index)[-1]
+    if isinstance(inner, faiss.IndexIVF):
+        cells = inner.nlist if nprobe is None else nprobe
+        params = faiss.SearchParametersIVF(nprobe=cells, **masked)
+    elif isinstance(inner, faiss.IndexHNSW):
+        effort = inner.ntotal if nprobe is None else max(inner.hnsw.efSearch, k)
+        effort = min(effort, inner.ntotal)
+        params = faiss.SearchParametersHNSW(efSearch=effort, **masked)
+    elif masked and isinstance(inner, faiss.IndexPQ):  # it cannot pass any over
+        shape = (len(queries), k)
+        return np.zeros(shape, np.float32), np.full(shape, -1, np.int64)
+    elif masked:
+        params = faiss.SearchParameters(**masked)
+    return state.index.search(queries, k, params=params)
 
 
 def as_ids(ids: Iterable[int]) -> np.ndarray:
+    """Return whole numbers as an int64 array; ValueError, if they are none."""
     try:
         return np.array([operator.index(i) for i in ids], dtype=np.int64)
     except (TypeError, OverflowError) as error:
@@ -136,7 +204,7 @@ def as_ids(ids: Iterable[int]) -> np.ndarray:
 
 
 def known_ids(ids: Iterable[int], known: np.ndarray) -> np.ndarray:
-    """Return the ids once each, if all are known."""
+    """Return the ids once each; KeyError, if one is unknown."""
     wanted = np.unique(as_ids(ids))
     strangers = wanted[~np.isin(wanted, known)]
     if len(strangers):
@@ -145,100 +213,3 @@ def known_ids(ids: Iterable[int], known: np.ndarray) -> np.ndarray:
             f"{len(known)} vectors: {strangers[:5].tolist()}. Nothing was changed."
         )
     return wanted
-
-
-def stored_ids(index: faiss.Index) -> np.ndarray:
-    """Return the ids in a FAISS index, ascending."""
-    ivf = ivf_of(index)
-    if ivf is None:
-        return np.sort(faiss.vector_to_array(index.id_map))
-    lists = ivf.invlists
-    sizes = [lists.list_size(i) for i in range(ivf.nlist)]
-    parts = [faiss.rev_swig_ptr(lists.get_ids(i), n) for i, n in enumerate(sizes) if n]
-    return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
-
-
-def check_facts(facts: dict[str, Any], name: str) -> None:
-    kinds = {
-        "factory": str,
-        "metric": str,
-        "fallback": str,
-        "d": int,
-        "ntotal": int,
-        "next_id": int,
-        "needed": int,
-        "points_per_cell": int,
-        "nprobe": int,
-        "trained_on": int,
-        "imbalance_at_training": float,
-        "tombstones": list,
-    }
-    wrong = [key for key, kind in kinds.items() if type(facts.get(key)) is not kind]
-    if wrong or not all(type(i) is int for i in facts["tombstones"]):
-        raise IndexFileError(
-            f"{name}: expected facts on the index beside it. Missing or of "
-            f"another kind: {wrong or ['tombstones']}. Build it again and save it."
-        )
-
-
-def restored_state(index: faiss.Index, facts: dict[str, Any], name: str) -> State:
-    """Check that the index is the one that the facts describe."""
-    metric = {number: word for word, number in METRICS.items()}.get(index.metric_type)
-    for what, found, expected in (
-        ("dimension", index.d, facts["d"]),
-        ("metric", metric, facts["metric"]),
-        ("vectors", index.ntotal, facts["ntotal"]),
-        ("trained", index.is_trained, True),
-    ):
-        if found != expected:
-            raise IndexFileError(
-                f"{name}: expected {what} {expected}. Received {found}. "
-                "Build it again and save it."
-            )
-    try:
-        check_family(index, facts["factory"])
-        if ivf_of(index) is None and not isinstance(index, faiss.IndexIDMap2):
-            raise ValueError("it has no ids")
-        stored = stored_ids(index)
-        dead = np.unique(np.array(facts["tombstones"], dtype=np.int64))
-        check_stored_ids(index, stored, dead, facts["next_id"])
-    except (ValueError, OverflowError) as error:
-        raise IndexFileError(
-            f"{name}: expected an index as VectorIndex writes it. Received "
-            f"another one: {error}. Build it again and save it."
-        ) from error
-    return State(index, np.setdiff1d(stored, dead), dead, facts["next_id"])
-
-
-def do_layers_fit(outer: faiss.Index, inner: faiss.Index) -> bool:
-    """Whether vectors can pass from one layer to the next: FAISS does not ask."""
-    d = outer.d
-    if isinstance(outer, faiss.IndexPreTransform):
-        for i in range(outer.chain.size()):
-            step = outer.chain.at(i)
-            if step.d_in != d or not step.is_trained:
-                return False
-            d = step.d_out
-    return d == inner.d
-
-
-def check_stored_ids(
-    index: faiss.Index, stored: np.ndarray, dead: np.ndarray, next_id: int
-) -> None:
-    chain = layers_of(index)
-    parts = [*chain, codes_of(index)]
-    if any(part.ntotal != index.ntotal or not part.is_trained for part in parts):
-        raise ValueError(
-            "its layers are untrained or hold different numbers of vectors"
-        )
-    for outer, inner in itertools.pairwise(chain):
-        if not do_layers_fit(outer, inner):
-            raise ValueError("its layers have different dimensions")
-    if len(stored) != index.ntotal or (np.diff(stored) <= 0).any():
-        raise ValueError("an id is missing or there twice")
-    first, last = (stored[0], stored[-1]) if len(stored) else (0, -1)
-    if not 0 <= first or not last < next_id <= LAST_ID:
-        raise ValueError(f"ids from {first} to {last}, the next {next_id}")
-    can_mask = isinstance(chain[-1], faiss.IndexHNSW)
-    if not np.isin(dead, stored).all() or (len(dead) and not can_mask):
-        raise ValueError("tombstones of vectors that are not there")

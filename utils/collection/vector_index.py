@@ -1,30 +1,24 @@
-"""An index that changes and keeps its ids."""
+"""An index that changes and keeps its ids.
+
+In all methods vectors are float32 arrays of shape (n, d).  ValueError, if they have
+another shape, type or dimension, or one is NaN, infinite or, for the inner product,
+zero.  KeyError, if an id is not in the index.
+"""
 
 import copy
 import math
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO, NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.collection.faiss_parts import (
-    State,
-    as_ids,
-    check_facts,
-    check_family,
-    copy_index,
-    imbalance_of,
-    is_trained_kind,
-    ivf_of,
-    known_ids,
-    layers_of,
-    make_selector,
-    new_index,
-    points_needed,
-    restored_state,
-)
+from utils.collection import faiss_parts as parts
+from utils.collection.faiss_parts import State
+from utils.collection.index_store import facts_on, restored_state
 from utils.errors import check_k
 from utils.indexes import (
     METRICS,
@@ -32,7 +26,6 @@ from utils.indexes import (
     check_dimension,
     check_vectors,
     faiss,
-    parse_index,
 )
 
 MAX_IMBALANCE_GROWTH = 1.5  # since training; see VectorIndex.needs_retraining
@@ -80,19 +73,6 @@ class VectorIndex:
         Training vectors that an IVF needs for each cell.  FAISS's own minimum, 39,
         is the default.
 
-    Attributes
-    ----------
-    factory, metric : str
-        What was asked for.
-    fallback : str
-        Why a Flat index is in use instead; "" if none is.
-
-    Raises
-    ------
-    ValueError
-        If a vector is NaN, infinite or (for the inner product) zero, or the factory
-        or metric is none that is known.
-
     Examples
     --------
     >>> index = VectorIndex(np.eye(3, dtype="float32"))
@@ -111,13 +91,17 @@ class VectorIndex:
         metric: str = "inner_product",
         points_per_cell: int = POINTS_PER_CELL,
     ) -> None:
-        self.factory, self.metric = factory, metric
-        self.points_per_cell = points_per_cell
-        self.fallback = ""
-        self._lock = threading.RLock()
         vectors = check_vectors(vectors, "vectors")
-        self._check_directions(vectors, "vectors")
-        self._build(vectors, np.arange(len(vectors)), len(vectors))
+        _check_directions(vectors, metric, "vectors")
+        ids = np.arange(len(vectors))
+        kind = {"metric": metric, "points_per_cell": points_per_cell}
+        self._begin(_filled(vectors, ids, factory, **kind))
+
+    def _begin(self, state: State, nprobe: int | None = None) -> "VectorIndex":
+        self._state = state
+        self._nprobe = nprobe  # None: the square root of the number of cells
+        self._lock = threading.RLock()  # one change at a time
+        return self
 
     def __len__(self) -> int:
         return len(self._state.ids)
@@ -132,6 +116,21 @@ class VectorIndex:
         return self._state.index.d
 
     @property
+    def factory(self) -> str:
+        """The factory string that was asked for."""
+        return self._state.factory
+
+    @property
+    def metric(self) -> str:
+        """Either "inner_product" or "l2"."""
+        return self._state.metric
+
+    @property
+    def fallback(self) -> str:
+        """Why a Flat index is in use instead; "" if none is."""
+        return self._state.fallback
+
+    @property
     def ids(self) -> np.ndarray:
         """The ids that can be found, ascending: an int64 array of shape (n,)."""
         return self._state.ids.copy()
@@ -142,15 +141,16 @@ class VectorIndex:
 
         The default is the square root of their number.
         """
-        ivf = ivf_of(self._state.index)
-        return 0 if ivf is None else min(self._nprobe, ivf.nlist)
+        ivf = parts.ivf_of(self._state.index)
+        if ivf is None:
+            return 0
+        return min(self._nprobe or math.ceil(math.sqrt(ivf.nlist)), ivf.nlist)
 
     @nprobe.setter
     def nprobe(self, value: int) -> None:
         """Look into this many cells from now on."""
-        ivf = ivf_of(self._state.index)
-        if ivf is None or not 1 <= value <= ivf.nlist:
-            cells = 0 if ivf is None else ivf.nlist
+        cells = len(self.cell_sizes)
+        if check_k(value, "nprobe") > cells:
             raise ValueError(
                 f"nprobe must be from 1 to the number of cells, {cells}. "
                 f"Received: {value}."
@@ -160,9 +160,7 @@ class VectorIndex:
     @property
     def cell_sizes(self) -> np.ndarray:
         """How many vectors each cell of an IVF holds: int64 array of shape (nlist,)."""
-        ivf = ivf_of(self._state.index)
-        cells = range(0 if ivf is None else ivf.nlist)
-        return np.array([ivf.invlists.list_size(i) for i in cells], dtype=np.int64)
+        return np.array(parts.cell_sizes(self._state.index), dtype=np.int64)
 
     @property
     def keeps_vectors(self) -> bool:
@@ -170,78 +168,116 @@ class VectorIndex:
 
         The others keep codes; `retrain` must then be given the vectors.
         """
-        chain = layers_of(self._state.index)
-        exact = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
-        transformed = any(isinstance(part, faiss.IndexPreTransform) for part in chain)
-        return isinstance(chain[-1], exact) and not transformed
+        return parts.keeps_vectors(self._state.index)
 
     def copy(self) -> "VectorIndex":
         """Return an index that can be changed apart from this one; costs nothing."""
         return copy.copy(self)  # both share the lock and, until a change, the state
 
+    # --- Changing ----------------------------------------------------------------
+
     def add(self, vectors: np.ndarray) -> np.ndarray:
-        """Add vectors under new ids.
-
-        Parameters
-        ----------
-        vectors : float32 array of shape (n, d)
-
-        Returns
-        -------
-        ids : int64 array of shape (n,)
-
-        Raises
-        ------
-        ValueError
-            If the array is not of that kind, or a row is NaN, infinite or zero.
-        """
+        """Add vectors under new ids, and return those: int64 array of shape (n,)."""
         return self.replace([], vectors)
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove vectors; their ids are never given to another one.
-
-        Raises
-        ------
-        KeyError
-            If an id is not in the index; then nothing is removed.
-        """
+        """Remove vectors for good; either all of them, or on an error none."""
         self.replace(ids, np.empty((0, self.d), dtype=np.float32))
 
     def replace(self, ids: Iterable[int], vectors: np.ndarray) -> np.ndarray:
-        """Remove some vectors and add others in one step: both happen, or neither.
+        """Remove the ids and add the vectors in one step: both happen, or neither.
 
-        Parameters
-        ----------
-        ids : iterable of int
-            The ids to remove.
-        vectors : float32 array of shape (n, d)
-            The vectors to add; n need not be the number of ids.
-
-        Returns
-        -------
-        ids : int64 array of shape (n,)
-            New ids, never the removed ones.
-
-        Raises
-        ------
-        KeyError, ValueError
-            As in `remove` and `add`; nothing has changed then.
+        Returns the new ids as `add` does: never the removed ones, and as many as there
+        are vectors, which need not be as many as are removed.
         """
         vectors = self._check(vectors, "vectors")
         with self._lock:
             old = self._state
-            gone = known_ids(ids, old.ids)
-            index, dead = copy_index(old), old.dead
-            if isinstance(layers_of(index)[-1], faiss.IndexHNSW):
+            gone = parts.known_ids(ids, old.ids)
+            index, dead = parts.copy_index(old), old.dead
+            if parts.is_graph(index):
                 dead = np.union1d(dead, gone)
             elif len(gone):
                 index.remove_ids(gone)
             new = old.next_id + np.arange(len(vectors))
             if len(new):
                 index.add_with_ids(vectors, new)
-            kept = np.concatenate([np.setdiff1d(old.ids, gone), new])
-            self._swap(State(index, kept, dead, old.next_id + len(new)))
+            self._state = replace(
+                old,
+                index=index,
+                ids=np.concatenate([np.setdiff1d(old.ids, gone), new]),
+                dead=dead,
+                next_id=old.next_id + len(new),
+                mapped=False,
+            )
         return new
+
+    def retrain(
+        self, vectors: np.ndarray | None = None, *, factory: str | None = None
+    ) -> None:
+        """Train again on all vectors and fill anew; see `rebuilt`."""
+        with self._lock:
+            new = self.rebuilt(vectors=vectors, factory=factory)
+            self._state, self._nprobe = new._state, new._nprobe
+
+    def rebuilt(
+        self,
+        *,
+        vectors: np.ndarray | None = None,
+        factory: str | None = None,
+        metric: str | None = None,
+    ) -> "VectorIndex":
+        """Return a new index over the same vectors, trained on all of them.
+
+        Ids stay, tombstones go.  `nprobe` stays, too, if the number of cells does.
+
+        Parameters
+        ----------
+        vectors : float32 array of shape (n, d), optional
+            Row i belongs to ``ids[i]``.  Needed where the index keeps only codes
+            (`keeps_vectors`): codes of codes would be worse at every turn.
+        factory, metric : str, optional
+            Default: as they are.
+        """
+        old = self._state
+        if vectors is None and not parts.keeps_vectors(old.index):
+            raise ValueError(
+                f"{old.factory} keeps codes, not vectors: pass the {len(old.ids)} "
+                "vectors in the order of index.ids. (ImageSearch.retrain takes them "
+                "from the vector cache.)"
+            )
+        if vectors is None:
+            vectors = self._reconstruct(old, old.ids)
+        vectors = self._check(vectors, "vectors")
+        if len(vectors) != len(old.ids):
+            raise ValueError(
+                f"expected {len(old.ids)} vectors, one for each of index.ids. "
+                f"Received: {len(vectors)}."
+            )
+        _check_directions(vectors, metric or old.metric, "vectors")
+        kind = {"metric": metric or old.metric, "points_per_cell": old.points_per_cell}
+        new = _filled(vectors, old.ids, factory or old.factory, **kind)
+        cells, before = parts.cell_sizes(new.index), parts.cell_sizes(old.index)
+        nprobe = self._nprobe if len(cells) == len(before) else None
+        new = replace(new, next_id=old.next_id)
+        return VectorIndex.__new__(VectorIndex)._begin(new, nprobe)
+
+    def compact(self) -> int:
+        """Build the index again without its tombstones, and return how many went.
+
+        Vectors are taken as they are stored and coded as they were: nothing is lost,
+        nothing trained.  Only HNSW has tombstones.
+        """
+        with self._lock:
+            old = self._state
+            if len(old.dead):
+                index = parts.copy_index(old)
+                index.reset()
+                index.add_with_ids(self._reconstruct(old, old.ids), old.ids)
+                self._state = replace(old, index=index, dead=old.dead[:0], mapped=False)
+            return len(old.dead)
+
+    # --- Searching ---------------------------------------------------------------
 
     def search(
         self, queries: np.ndarray, k: int, *, among: Iterable[int] | None = None
@@ -265,58 +301,42 @@ class VectorIndex:
         similarities : float32 array of shape (q, min(k, n))
             Best first; squared distances with the metric ``"l2"``.
         ids : int64 array of shape (q, min(k, n))
-
-        Raises
-        ------
-        ValueError
-            If k is no whole number from 1, or the queries are no vectors of this
-            dimension, or NaN, infinite or (for the inner product) zero.
-        KeyError
-            If an id of `among` is not in the index.
         """
         queries, k = self._check(queries, "queries"), check_k(k)
-        state = self._state
-        wanted = None if among is None else known_ids(among, state.ids)
+        state, nprobe = self._state, self.nprobe
+        wanted = None if among is None else parts.known_ids(among, state.ids)
         k = min(k, len(state.ids if wanted is None else wanted))
         if k == 0 or len(queries) == 0:
             shape = (len(queries), k)
             return np.empty(shape, np.float32), np.empty(shape, np.int64)
-        similarities, ids = self._search(state, queries, k, wanted)
-        for way in (self._search_all, self._search_exactly):
-            short = (ids < 0).any(axis=1)
-            if short.any():
-                similarities[short], ids[short] = way(state, queries[short], k, wanted)
+        search = partial(parts.search_faiss, state, k=k, wanted=wanted)
+        similarities, ids = search(queries, nprobe=nprobe)
+        thoroughly = partial(search, nprobe=None)
+        exactly = partial(self._search_exactly, state, k=k, wanted=wanted)
+        for way in (thoroughly, exactly):
+            if (short := (ids < 0).any(axis=1)).any():
+                similarities[short], ids[short] = way(queries[short])
         return similarities, ids
 
     def reconstruct(self, ids: Iterable[int]) -> np.ndarray:
-        """Return vectors as the index keeps them: exactly, if it `keeps_vectors`.
+        """Return the vectors of these ids, in their order, as the index keeps them.
 
-        Parameters
-        ----------
-        ids : iterable of int
-
-        Returns
-        -------
-        vectors : float32 array of shape (n, d)
-            Row i belongs to the i-th id.
-
-        Raises
-        ------
-        KeyError
-            If an id is not in the index.
+        Exactly, if it `keeps_vectors`.
         """
-        wanted = as_ids(ids)
-        known_ids(wanted, self._state.ids)
+        wanted = parts.as_ids(ids)
+        parts.known_ids(wanted, self._state.ids)
         return self._reconstruct(self._state, wanted)
+
+    # --- Ageing ------------------------------------------------------------------
 
     def age(self) -> Age:
         """Return how the index has changed since it was trained."""
         state = self._state
         return Age(
-            self._trained_on,
+            state.trained_on,
             len(state.ids),
-            imbalance_of(state.index),
-            self._imbalance_at_training,
+            parts.imbalance_of(state.index),
+            state.imbalance_at_training,
             len(state.dead),
         )
 
@@ -330,101 +350,28 @@ class VectorIndex:
         an IVF for which there now are enough.  An untrained kind (Flat, HNSW) never
         needs it.
         """
-        age = self.age()
-        if self.fallback:
-            return age.size >= self._needed
-        if not self._is_trained_kind:
+        age, state = self.age(), self._state
+        if state.fallback:
+            return age.size >= state.needed
+        if not parts.is_trained_kind(state.index):
             return False
         limit = MAX_IMBALANCE_GROWTH * age.imbalance_at_training
         return age.imbalance > limit or age.size > MAX_GROWTH * age.trained_on
 
-    def retrain(
-        self, vectors: np.ndarray | None = None, *, factory: str | None = None
-    ) -> None:
-        """Train again on all vectors and fill anew; ids stay, tombstones go.
-
-        `nprobe` stays, too, if the number of cells does.
-
-        Parameters
-        ----------
-        vectors : float32 array of shape (n, d), optional
-            Row i belongs to ``ids[i]``.  Needed where the index keeps only codes
-            (`keeps_vectors`): codes of codes would be worse at every turn.
-        factory : str, optional
-            Another kind of index from now on.
-
-        Raises
-        ------
-        ValueError
-            If vectors are needed and not given, or of another number.
-        """
-        with self._lock:
-            state = self._state
-            if vectors is None:
-                if not self.keeps_vectors:
-                    raise ValueError(
-                        f"{self.factory} keeps codes, not vectors: pass the "
-                        f"{len(self)} vectors in the order of index.ids. "
-                        "(ImageSearch.retrain takes them from the vector cache.)"
-                    )
-                vectors = self._reconstruct(state, state.ids)
-            vectors = self._check(vectors, "vectors")
-            if len(vectors) != len(state.ids):
-                raise ValueError(
-                    f"expected {len(state.ids)} vectors, one for each of index.ids. "
-                    f"Received: {len(vectors)}."
-                )
-            twin, cells = self.copy(), len(self.cell_sizes)
-            twin.factory = factory or self.factory
-            twin._build(vectors, state.ids, state.next_id)
-            if len(twin.cell_sizes) == cells:
-                twin._nprobe = self._nprobe
-            self.__dict__.update(twin.__dict__)
-
-    def compact(self) -> int:
-        """Build the index again without its tombstones, and return how many went.
-
-        Vectors are taken as they are stored and coded as they were: nothing is lost,
-        nothing trained.  Only HNSW has tombstones.
-        """
-        with self._lock:
-            state = self._state
-            if len(state.dead):
-                index = copy_index(state)
-                index.reset()
-                index.add_with_ids(self._reconstruct(state, state.ids), state.ids)
-                self._swap(State(index, state.ids, state.dead[:0], state.next_id))
-            return len(state.dead)
-
     # --- Saving ------------------------------------------------------------------
 
-    def snapshot(self) -> tuple[dict[str, Any], Callable[[BinaryIO], None]]:
+    def snapshot(self) -> tuple[dict[str, Any], Callable[[Any], None]]:
         """Return what `restore` needs: facts for JSON, and a function that writes.
 
         Both are of this moment, whatever is added meanwhile.
         """
         state = self._state
-        facts = {
-            "factory": self.factory,
-            "metric": self.metric,
-            "d": state.index.d,
-            "ntotal": state.index.ntotal,
-            "next_id": int(state.next_id),
-            "tombstones": state.dead.tolist(),
-            "fallback": self.fallback,
-            "needed": int(self._needed),
-            "points_per_cell": int(self.points_per_cell),
-            "nprobe": int(self._nprobe),
-            "trained_on": int(self._trained_on),
-            "imbalance_at_training": float(self._imbalance_at_training),
-            "faiss": faiss.__version__,
-        }
 
-        def write(file: BinaryIO) -> None:
+        def write(file: Any) -> None:
             with self._lock:
                 faiss.write_index(state.index, faiss.PyCallbackIOWriter(file.write))
 
-        return facts, write
+        return {**facts_on(state), "nprobe": self.nprobe}, write
 
     @classmethod
     def restore(
@@ -432,119 +379,23 @@ class VectorIndex:
     ) -> "VectorIndex":
         """Make the index again from what `snapshot` gave.
 
-        Parameters
-        ----------
-        content : bytes or faiss.Index
-            What the function wrote, or `load_index` of it with ``mmap=True``: then the
-            first change reads the vectors into memory.
-        facts : dict
-        name : str
-            The file's, for errors.
-
-        Raises
-        ------
-        IndexFileError
-            If the content is no such index, or not the one that the facts describe.
+        The content may also be an index that `load_index` has mapped: then the first
+        change reads the vectors into memory.  IndexFileError, with the file's `name`,
+        if the content is not the index that the facts describe.
         """
-        mapped = isinstance(content, faiss.Index)
-        index = content if mapped else parse_index(content, name)
-        check_facts(facts, name)
-        self = cls.__new__(cls)
-        self._lock = threading.RLock()
-        self.factory, self.metric = facts["factory"], facts["metric"]
-        self.fallback, self._needed = facts["fallback"], facts["needed"]
-        self.points_per_cell = facts["points_per_cell"]
-        self._trained_on, self._nprobe = facts["trained_on"], max(1, facts["nprobe"])
-        self._imbalance_at_training = facts["imbalance_at_training"]
-        self._state = restored_state(index, facts, name)._replace(mapped=mapped)
-        self._is_trained_kind = is_trained_kind(index)
-        return self
+        state = restored_state(content, facts, name)
+        return cls.__new__(cls)._begin(state, max(1, facts["nprobe"]))
 
     # --- Inside ------------------------------------------------------------------
 
     def _check(self, vectors: np.ndarray, name: str) -> np.ndarray:
         vectors = check_vectors(vectors, name)
         check_dimension(vectors, self.d, name)
-        self._check_directions(vectors, name)
+        _check_directions(vectors, self.metric, name)
         return vectors
 
-    def _check_directions(self, vectors: np.ndarray, name: str) -> None:
-        zero = ~vectors.any(axis=1)
-        if self.metric == "inner_product" and zero.any():
-            raise ValueError(
-                f"{name} must not be zero: a zero vector has no direction, so it is "
-                f"similar to nothing. Row {int(np.argmax(zero))} is zero."
-            )
-
-    def _build(self, vectors: np.ndarray, ids: np.ndarray, next_id: int) -> None:
-        """Train and fill a new index, or a Flat one where there is too little."""
-        index = new_index(vectors.shape[1], self.factory, self.metric)
-        check_family(index, self.factory)
-        needed = points_needed(index, self.points_per_cell)
-        fallback = ""
-        if len(vectors) < needed:
-            fallback = (
-                f"{self.factory} needs {needed:,} vectors to train; there are "
-                f"{len(vectors):,}. A Flat index is used instead, which is exact; "
-                "call retrain() when needs_retraining() says so."
-            )
-            index = new_index(vectors.shape[1], "Flat", self.metric)
-            warnings.warn(fallback, RuntimeWarning, stacklevel=4)
-        trained_kind = is_trained_kind(index)
-        if not index.is_trained:
-            index.train(vectors)
-        if len(vectors):
-            index.add_with_ids(vectors, ids)
-        self._swap(State(index, ids, ids[:0], next_id))
-        self.fallback, self._needed = fallback, needed
-        self._trained_on, self._is_trained_kind = len(vectors), trained_kind
-        self._imbalance_at_training = imbalance_of(index)
-        ivf = ivf_of(index)
-        self._nprobe = 1 if ivf is None else math.ceil(math.sqrt(ivf.nlist))
-
-    def _swap(self, state: State) -> None:
-        if state.index.ntotal != len(state.ids) + len(state.dead):
-            raise RuntimeError(
-                f"FAISS holds {state.index.ntotal} vectors. Expected: "
-                f"{len(state.ids)} and {len(state.dead)} tombstones. Nothing was "
-                "changed; please report this."
-            )
-        self._state = state
-
-    def _search(
-        self,
-        state: State,
-        queries: np.ndarray,
-        k: int,
-        wanted: np.ndarray | None,
-        *,
-        thorough: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Search with FAISS, which fills up with id −1 where it finds too few."""
-        params, selector = None, make_selector(wanted, state.dead)
-        # `sel=None` would be another type to SWIG than no `sel` at all
-        masked = {} if selector is None else {"sel": selector}
-        ivf, inner = ivf_of(state.index), layers_of(state.index)[-1]
-        if ivf is not None:
-            nprobe = ivf.nlist if thorough else min(self._nprobe, ivf.nlist)
-            params = faiss.SearchParametersIVF(nprobe=nprobe, **masked)
-        elif isinstance(inner, faiss.IndexHNSW):
-            effort = inner.ntotal if thorough else max(inner.hnsw.efSearch, k)
-            effort = min(effort, inner.ntotal)
-            params = faiss.SearchParametersHNSW(efSearch=effort, **masked)
-        elif masked:
-            params = faiss.SearchParameters(**masked)
-        if masked and isinstance(inner, faiss.IndexPQ):  # cannot pass any over
-            return self._search_exactly(state, queries, k, wanted)
-        return state.index.search(queries, k, params=params)
-
-    def _search_all(
-        self, state: State, queries: np.ndarray, k: int, wanted: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self._search(state, queries, k, wanted, thorough=True)
-
     def _search_exactly(
-        self, state: State, queries: np.ndarray, k: int, wanted: np.ndarray | None
+        self, state: State, queries: np.ndarray, *, k: int, wanted: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         ids = state.ids if wanted is None else wanted
         vectors = self._reconstruct(state, ids)
@@ -555,7 +406,7 @@ class VectorIndex:
     def _reconstruct(self, state: State, ids: np.ndarray) -> np.ndarray:
         if len(ids) == 0:
             return np.empty((0, state.index.d), dtype=np.float32)
-        ivf = ivf_of(state.index)
+        ivf = parts.ivf_of(state.index)
         if ivf is None:
             return state.index.reconstruct_batch(ids)
         with self._lock:
@@ -566,3 +417,45 @@ class VectorIndex:
                 return state.index.reconstruct_batch(ids)
             finally:
                 ivf.set_direct_map_type(faiss.DirectMap.NoMap)
+
+
+def _check_directions(vectors: np.ndarray, metric: str, name: str) -> None:
+    zero = ~vectors.any(axis=1)
+    if metric == "inner_product" and zero.any():
+        raise ValueError(
+            f"{name} must not be zero: a zero vector has no direction, so it is "
+            f"similar to nothing. Row {int(np.argmax(zero))} is zero."
+        )
+
+
+def _filled(vectors: np.ndarray, ids: np.ndarray, factory: str, **kind: Any) -> State:
+    """Train and fill a new index, or a Flat one where there are too few vectors."""
+    metric, points_per_cell = kind["metric"], kind["points_per_cell"]
+    index = parts.new_index(vectors.shape[1], factory, metric)
+    parts.check_family(index, factory)
+    needed, fallback = parts.points_needed(index, points_per_cell), ""
+    if len(vectors) < needed:
+        fallback = (
+            f"{factory} needs {needed:,} vectors to train; there are "
+            f"{len(vectors):,}. A Flat index is used instead, which is exact; "
+            "call retrain() when needs_retraining() says so."
+        )
+        index = parts.new_index(vectors.shape[1], "Flat", metric)
+        warnings.warn(fallback, RuntimeWarning, stacklevel=3)
+    if not index.is_trained:
+        index.train(vectors)
+    if len(vectors):
+        index.add_with_ids(vectors, ids)
+    return State(
+        index=index,
+        ids=ids,
+        dead=ids[:0],
+        next_id=len(ids),
+        factory=factory,
+        metric=metric,
+        points_per_cell=int(points_per_cell),
+        fallback=fallback,
+        needed=int(needed),
+        trained_on=len(vectors),
+        imbalance_at_training=float(parts.imbalance_of(index)),
+    )

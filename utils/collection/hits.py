@@ -1,0 +1,110 @@
+"""Results: what a hit is, how an index's answer becomes hits, how they are drawn."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from utils import images, plotting
+from utils.collection.catalogue import Item
+from utils.errors import PictureError, printable
+
+
+class Hit(NamedTuple):
+    """One result.  `score` is the cosine similarity, from −1 to 1 (same direction)."""
+
+    rank: int
+    id: int
+    path: Path
+    label: str
+    score: float
+
+
+def make_hits(
+    similarities: np.ndarray,
+    ids: np.ndarray,
+    items: Mapping[int, Item],
+    *,
+    exclude: Iterable[int] = (),
+    k: int | None = None,
+) -> list[Hit]:
+    """Return the hits of one query, whose ranks count from 1.
+
+    Parameters
+    ----------
+    similarities, ids : arrays of shape (n,)
+        One row of what `VectorIndex.search` returned.
+    items : mapping of int to Item
+        What an id means.  An id that has none is passed over: its picture has been
+        removed since the index was made.
+    exclude : iterable of int
+        Ids to leave out.
+    k : int, optional
+        How many hits at most.
+    """
+    excluded = set(exclude)
+    pairs = zip(ids.tolist(), similarities.tolist(), strict=True)
+    left = [(id, score) for id, score in pairs if id in items and id not in excluded]
+    return [
+        Hit(rank, id, items[id].path, items[id].label, score)
+        for rank, (id, score) in enumerate(left[:k], start=1)
+    ]
+
+
+def show_hits(
+    queries: Sequence[images.PictureSource],
+    hits: Sequence[Sequence[Hit]],
+    *,
+    labels: Sequence[str] | None = None,
+    size: int = 128,
+) -> None:
+    """Draw one row per query: the query, then its hits with label and score.
+
+    Parameters
+    ----------
+    queries : sequence of path, bytes, PIL image or array
+    hits : one list of Hit per query
+    labels : sequence of str, optional
+        The queries' labels: hits with another are marked as wrong.
+    size : int
+        Pixels of a drawn picture.
+    """
+    right: list[list[bool]] = []
+    if labels is not None:
+        pairs = zip(labels, hits, strict=True)
+        right = [[hit.label == label for hit in found] for label, found in pairs]
+    missing: dict[Path, str] = {}
+    tiles = [[_tile(hit.path, size, missing) for hit in found] for found in hits]
+    plotting.show_results(
+        [images.load_picture(query, size) for query in queries],
+        tiles,
+        query_titles=[f"query: {label}" for label in labels or ()],
+        titles=[[_title(hit, missing) for hit in found] for found in hits],
+        right=right,
+    )
+    if missing:
+        path, reason = next(iter(missing.items()))
+        warnings.warn(
+            f"{len(missing)} pictures can't be shown; the first: "
+            f"{printable(str(path))}: {reason}. If the pictures have moved, say where "
+            "they are: ImageSearch.load(folder, root=...).",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _title(hit: Hit, missing: Mapping[Path, str]) -> str:
+    note = "\n(can't be shown)" if hit.path in missing else ""
+    return f"{hit.label} {hit.score:.2f}{note}"
+
+
+def _tile(path: Path, size: int, missing: dict[Path, str]) -> np.ndarray:
+    """Return a picture, or a grey tile with a cross in its place."""
+    try:
+        return images.load_picture(path, size)
+    except PictureError as error:
+        missing[path] = error.reason
+    cross = np.eye(size, dtype=bool) | np.eye(size, dtype=bool)[::-1]
+    return np.where(cross, 160, 230).astype(np.uint8)[..., None].repeat(3, axis=2)
