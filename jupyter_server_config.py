@@ -11,6 +11,5 @@ LIMIT = 100 * 1024 * 1024  # bytes
 
 c = get_config()  # noqa: F821  (Jupyter defines it when it reads this file)
 c.ServerApp.tornado_settings = {"websocket_max_message_size": LIMIT}
-os.environ["LOOKALIKE_UPLOAD_LIMIT"] = str(
-    LIMIT
-)  # kernels inherit it: utils.app.widgets
+# Kernels inherit it: see `utils.app.page`.
+os.environ["LOOKALIKE_UPLOAD_LIMIT"] = str(LIMIT)

@@ -20,7 +20,8 @@ class PixelEmbedder:
     def embed(self, pictures, *, batch_size=32):
         self.calls += 1
         vectors = pictures.reshape(len(pictures), -1).astype("float32")
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(lengths, 1)  # all black stays zero
 
 
 def make_collection(root: Path, *, each: int = 16, noise: int = 25) -> ImageSearch:

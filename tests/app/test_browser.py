@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from utils.app.widgets import UPLOAD_LIMIT
+from utils.app.page import UPLOAD_LIMIT
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "08_query_by_picture.ipynb"
@@ -180,29 +180,29 @@ def run_all(page, base):
 def page(request, browser, tmp_path_factory):
     """A page with the app in it, ready to be used; `page.kind` says whose it is."""
     home = tmp_path_factory.mktemp(request.param)
-    # A copy of the notebook, for a browser may save it.  It must lie in the repository,
-    # where its setup cell finds us.
-    folder = ROOT / "output" / f"browser-{home.name}-{os.getpid()}"
-    folder.mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder)
+    # A copy of the notebook, for a browser may save it, in a repository of links: what
+    # it writes goes beside the links.
+    clone = tmp_path_factory.mktemp(f"{request.param}-clone")
+    for name in ("utils", "images", "models"):
+        os.symlink(ROOT / name, clone / name, target_is_directory=True)
+    (clone / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / NOTEBOOK, clone / "notebooks")
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page = context.new_page()
     page.kind, page.faults, page.starts = request.param, [], 0
+    page.remembered = clone / "output" / "remembered"
     page.set_default_timeout(1000 * STEP_SECONDS)
     page.on("dialog", lambda dialog: (page.faults.append("dialog"), dialog.dismiss()))
-    try:
-        with {"lab": lab, "voila": voila}[page.kind](folder, home) as base:
-            if page.kind == "lab":
-                run_all(page, base)
-            else:
-                page.goto(base, timeout=1000 * RUN_SECONDS)
-            app(page).wait_for(timeout=1000 * RUN_SECONDS, state="attached")
-            app(page).scroll_into_view_if_needed()
-            expect(page, "^Choose a picture to begin")
-            yield page
-            context.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with {"lab": lab, "voila": voila}[page.kind](clone / "notebooks", home) as base:
+        if page.kind == "lab":
+            run_all(page, base)
+        else:
+            page.goto(base, timeout=1000 * RUN_SECONDS)
+        app(page).wait_for(timeout=1000 * RUN_SECONDS, state="attached")
+        app(page).scroll_into_view_if_needed()
+        expect(page, "^Choose a picture to begin")
+        yield page
+        context.close()
 
 
 # --- What a person sees and does -------------------------------------------------
@@ -411,24 +411,19 @@ def test_a_path_is_a_door_too(page):
 
 
 def test_a_picture_is_remembered(page, tmp_path):
-    """In memory and under output/, both of which the test leaves as they were."""
     picture = tmp_path / "mine.png"
     Image.effect_noise((64, 64), 80).save(picture)
-    kept = ROOT / "output" / "remembered"
-    before = set(kept.glob("*"))
-    try:
-        start(page)
-        upload(page, picture)
-        expect(page, r"^5 pictures like mine\.png")
-        app(page).get_by_label("its label").fill("noise")
-        page.keyboard.press("Tab")
-        page.wait_for_timeout(500)  # two widgets' messages may overtake each other
-        button(page, "Remember this picture").click()
-        expect(page, r"^Remembered as number \d+, noise")
-        wait_until(lambda: alternatives(page)[0] == "noise, cosine 1.00")
-    finally:
-        for path in set(kept.glob("*")) - before:
-            path.unlink()
+    start(page)
+    upload(page, picture)
+    expect(page, r"^5 pictures like mine\.png")
+    app(page).get_by_label("its label").fill("noise")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(500)  # two widgets' messages may overtake each other
+    button(page, "Remember this picture").click()
+    expect(page, r"^Remembered as number \d+, noise")
+    wait_until(lambda: alternatives(page)[0] == "noise, cosine 1.00")
+    (kept,) = page.remembered.iterdir()
+    assert kept.read_bytes() == picture.read_bytes()
 
 
 def test_nothing_overflows_at_1000_pixels(page):

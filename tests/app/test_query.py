@@ -8,8 +8,12 @@ import pytest
 from PIL import Image
 
 from tests.pictures_for_queries import make_collection
+from utils.app import query
 from utils.app.query import QueryHandler, Question
+from utils.collection.cache import VectorCache
+from utils.collection.hits import Hit
 from utils.errors import LookalikeError, PictureError
+from utils.images import sha256_of
 
 
 @pytest.fixture
@@ -25,13 +29,17 @@ def handler(search, tmp_path):
 @pytest.fixture
 def red():
     """A plain red that is no picture of the collection."""
-    file = io.BytesIO()
-    Image.new("RGB", (30, 20), (220, 20, 20)).save(file, "JPEG")
-    return file.getvalue()
+    return plain((220, 20, 20), "JPEG")
 
 
 def ids(hits):
     return [hit.id for hit in hits]
+
+
+def plain(colour, format="PNG", size=(30, 20)):
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, format)
+    return file.getvalue()
 
 
 def test_a_red_picture_finds_red_ones_as_the_search_itself_does(handler, search, red):
@@ -42,6 +50,21 @@ def test_a_red_picture_finds_red_ones_as_the_search_itself_does(handler, search,
     assert answer.missed == []
     assert answer.itself is None
     assert answer.embedding_seconds > 0
+    assert answer.search_seconds > 0
+    assert answer.note == ""
+
+
+def test_a_question_asks_for_five_exact_neighbours_unless_it_says_otherwise():
+    assert Question() == Question(5, "Flat", 4, "cosine", None) == query.DEFAULT
+
+
+def test_a_large_photo_is_seen_as_the_search_itself_sees_it(handler, search, tmp_path):
+    """Also where a JPEG is decoded at a smaller scale."""
+    stripes = np.zeros((900, 1200, 3), np.uint8)
+    stripes[:, ::7], stripes[::5, :, 1] = 255, 90
+    Image.fromarray(stripes).save(tmp_path / "large.jpg")
+    hits = handler.answer((tmp_path / "large.jpg").read_bytes()).hits
+    assert hits == search.search(tmp_path / "large.jpg", k=5)
 
 
 @pytest.mark.parametrize("index", ["Flat", "HNSW"])
@@ -68,11 +91,77 @@ def test_the_true_neighbours_that_an_index_misses_are_named(tmp_path, red):
     assert all(exact[hit.rank - 1] == hit.id for hit in few.missed)
 
 
-def test_an_index_that_cannot_be_trained_says_so(handler, tmp_path, red):
-    search = make_collection(tmp_path / "few", each=4)
-    answer = QueryHandler(search).answer(red, Question(index="IVF"))
-    assert "12 pictures are too few" in answer.note
-    assert len(answer.hits) == 5
+def hit(id, score, rank=1):
+    return Hit(rank, id, None, "", score)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_only_what_is_clearly_nearer_than_the_worst_hit_was_missed(sign):
+    """With the larger score nearer, and with the smaller one."""
+    truth = [hit(i, sign * score) for i, score in enumerate([0.9, 0.8, 0.7, 0.6])]
+    found = [truth[0], hit(9, sign * 0.65)]
+    missed = query._missed(truth, found, larger=sign > 0)
+    assert missed == [truth[1], truth[2]]
+    assert query._missed(truth, truth, larger=sign > 0) == []
+    assert query._missed(truth, [], larger=sign > 0) == truth
+    tied = [hit(9, sign * (0.7 + 0.5e-5)), hit(8, sign * (0.7 - 0.5e-5))]
+    assert query._missed(truth, tied, larger=sign > 0) == truth[:2]
+
+
+def test_39_pictures_are_enough_for_an_ivf_and_fewer_get_an_exact_index(tmp_path, red):
+    few = QueryHandler(make_collection(tmp_path / "few", each=12))
+    answer = few.answer(red, Question(index="IVF"))
+    assert "36 pictures are too few" in answer.note
+    assert answer.hits == few.answer(red).hits
+    enough = QueryHandler(make_collection(tmp_path / "enough", each=13))
+    assert enough.answer(red, Question(index="IVF")).note == ""
+    assert enough._index("IVF", "cosine")[0].factory == "IVF1,Flat"
+
+
+@pytest.mark.parametrize(
+    ("n", "cells"), [(0, 1), (77, 1), (78, 2), (16 * 39, 16), (10**6, 16)]
+)
+def test_a_cell_holds_39_pictures_and_there_are_16_at_most(n, cells):
+    assert query._cells(n) == cells
+
+
+def test_more_cells_than_there_are_can_be_asked_for(handler, red):
+    exact = ids(handler.answer(red).hits)
+    assert ids(handler.answer(red, Question(index="IVF", nprobe=99)).hits) == exact
+
+
+def test_an_index_is_made_once_and_again_after_a_change(handler, red):
+    kinds = {"Flat": "Flat", "IVF": "IVF1,Flat", "HNSW": "HNSW32"}
+    metrics = {"cosine": "inner_product", "Euclidean": "l2"}
+    made = {
+        (kind, metric): handler._index(kind, metric)[0]
+        for kind in kinds
+        for metric in metrics
+    }
+    for (kind, metric), index in made.items():
+        assert (index.factory, index.metric) == (kinds[kind], metrics[metric])
+        assert index.ids.tolist() == list(range(48))
+        assert handler._index(kind, metric)[0] is index
+    handler.search.remove([3])
+    for kind, metric in made:
+        assert 3 not in handler._index(kind, metric)[0].ids
+
+
+def test_a_picture_that_went_a_moment_ago_is_not_among_the_hits(handler, search, red):
+    """The index was fetched before the change, the items after it."""
+    index, _ = handler._index("Flat", "cosine")
+    vector = search.index.reconstruct([0])[0]
+    before = handler._hits(index, vector, Question(), [])
+    search.remove([before[1].id])
+    after = handler._hits(index, vector, Question(), [])
+    assert ids(after) == [before[0].id, *ids(before[2:])]
+    assert [found.rank for found in after] == [1, 2, 3, 4]
+
+
+def test_the_labels_are_sorted_and_the_empty_one_is_none(handler, red):
+    handler.remember(red)
+    assert handler.labels == ["blue", "green", "red"]
+    assert handler.weights == "pixels"
 
 
 def test_one_label_can_be_asked_for(handler, red):
@@ -80,6 +169,11 @@ def test_one_label_can_be_asked_for(handler, red):
         hits = handler.answer(red, Question(k=3, index=index, label="blue")).hits
         assert [hit.label for hit in hits] == ["blue"] * 3
     assert handler.answer(red, Question(label="violet")).hits == []
+    blue = handler.search.labels.index("blue")
+    others = handler.answer_id(blue, Question(k=20, label="blue")).hits
+    assert sorted([blue, *ids(others)]) == [
+        i for i, label in enumerate(handler.search.labels) if label == "blue"
+    ]
 
 
 def test_asking_for_more_than_there_is_gives_all(handler, red):
@@ -111,6 +205,25 @@ def test_another_question_about_a_picture_needs_no_second_extraction(handler, re
     assert again.embedding_seconds == 0
 
 
+def test_the_vectors_of_the_last_pictures_are_remembered(handler, monkeypatch):
+    monkeypatch.setattr(query, "REMEMBERED_VECTORS", 2)
+    pictures = [plain((200, 10, shade)) for shade in (0, 100, 200)]
+    for data in pictures:
+        handler.answer(data)
+    assert [handler.answer(data).embedding_seconds > 0 for data in pictures[:0:-1]] == [
+        False,
+        False,
+    ]
+    assert handler.answer(pictures[0]).embedding_seconds > 0
+
+
+def test_a_query_leaves_nothing_in_the_vector_cache(handler, search, red):
+    """Strangers may ask; what they ask with is theirs."""
+    handler.answer(red)
+    with VectorCache() as cache:
+        assert cache.get(search.pipeline, [sha256_of(red)]) == {}
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -138,6 +251,11 @@ def test_large_pictures_are_refused_before_they_are_decoded(search, red):
         QueryHandler(search, max_bytes=100).answer(red)
     with pytest.raises(PictureError, match="too many pixels: 30×20"):
         QueryHandler(search, max_pixels=100).answer(red)
+    for limits in ({"max_bytes": len(red) - 1}, {"max_pixels": 599}):
+        with pytest.raises(PictureError):
+            QueryHandler(search, keep_in=search.root, **limits).remember(red)
+    exact = QueryHandler(search, max_bytes=len(red), max_pixels=600)
+    assert len(exact.answer(red).hits) == 5
 
 
 def test_a_name_is_never_a_path(handler, red, tmp_path):
@@ -145,8 +263,49 @@ def test_a_name_is_never_a_path(handler, red, tmp_path):
     handler.answer(red, name="<img onerror=alert(1)>")
     handler.remember(red, "../../up")
     (kept,) = handler.keep_in.iterdir()
-    assert kept.suffix == ".jpg"
+    assert kept.name == sha256_of(red)[:16] + ".jpg"
     assert kept.read_bytes() == red
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix"),
+    [
+        ("JPEG", ".jpg"),
+        ("PNG", ".png"),
+        ("WEBP", ".webp"),
+        ("GIF", ".gif"),
+        ("BMP", ".bmp"),
+        ("TIFF", ".tif"),
+    ],
+)
+def test_a_kept_picture_has_the_suffix_of_its_content(handler, format, suffix):
+    hit = handler.remember(plain((9, 9, 90), format))
+    assert hit.path.parent == handler.keep_in
+    assert hit.path.suffix == suffix
+    assert (hit.rank, hit.label, hit.score) == (1, "", 1.0)
+    assert handler.search.path_of(hit.id) == hit.path
+
+
+def test_a_tiff_of_motorola_is_kept_as_one_too(handler):
+    big = Image.new("I;16B", (4, 4), 9000)
+    file = io.BytesIO()
+    big.save(file, "TIFF")
+    assert file.getvalue()[:2] == b"MM"
+    assert handler.remember(file.getvalue()).path.suffix == ".tif"
+
+
+def test_a_label_is_one_line_of_40_characters_at_most(handler):
+    hit = handler.remember(plain((9, 9, 90)), " a \t b\x07 " + "x" * 50)
+    assert hit.label == ("a b\\x07 " + "x" * 50)[:40]
+
+
+def test_a_path_is_not_taken_for_the_bytes_of_a_picture(handler, search):
+    for path in (search.paths[0], str(search.paths[0])):
+        for ask in (handler.answer, handler.remember):
+            with pytest.raises((TypeError, PictureError)):
+                ask(path)
+    data = search.paths[0].read_bytes()
+    assert handler.answer(memoryview(data)).itself == 0
 
 
 def test_a_typed_path_is_read_within_the_limit(handler, search, tmp_path):
@@ -156,6 +315,18 @@ def test_a_typed_path_is_read_within_the_limit(handler, search, tmp_path):
         handler.read(tmp_path / "nowhere.jpg")
     with pytest.raises(PictureError, match="a folder"):
         handler.read(tmp_path)
+    with pytest.raises(PictureError, match="larger than"):
+        QueryHandler(search, max_bytes=10).read(path)
+    assert handler.read(f"'{path}'\n") == path.read_bytes()
+
+
+def test_a_typed_path_may_begin_at_home(handler, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    assert handler.read(" ~/a.txt") == b"abc"
+    at_home = QueryHandler(handler.search, keep_in="~/kept")
+    assert at_home.remember(plain((9, 9, 90))).path.parent == tmp_path / "kept"
 
 
 def test_a_remembered_picture_is_found_by_every_index(handler, red):
@@ -184,13 +355,20 @@ def test_what_cannot_be_remembered_leaves_nothing_behind(handler, search, red):
     assert len(search) == 48
 
 
+def test_a_picture_in_which_the_network_sees_nothing_is_not_kept(handler, search):
+    with pytest.raises(PictureError, match="the picture: the network sees nothing"):
+        handler.remember(plain((0, 0, 0)))
+    assert list(handler.keep_in.iterdir()) == []
+    assert len(search) == 48
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"k": 0}, "k must be at least 1"),
+        ({"k": 0}, "k must be a whole number of at least 1"),
         ({"index": "LSH"}, "index must be one of"),
         ({"metric": "angle"}, "metric must be one of"),
-        ({"nprobe": 0}, "nprobe must be at least 1"),
+        ({"nprobe": 0}, "nprobe must be a whole number of at least 1"),
     ],
 )
 def test_a_wrong_question_is_refused(wrong, message):

@@ -12,8 +12,9 @@ from ipywidgets.widgets.widget import _instances
 from traitlets.config.loader import PyFileConfigLoader
 
 from tests.pictures_for_queries import make_collection
-from utils.app.query import INDEXES, MAX_BYTES, METRICS, QueryHandler
-from utils.app.widgets import INDEX_NAMES, QueryApp, upload_limit
+from utils.app.page import upload_limit
+from utils.app.query import INDEXES, MAX_BYTES, SCORES, QueryHandler
+from utils.app.widgets import INDEX_NAMES, QueryApp
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def upload(app, *contents, name="mine.png"):
     files = [
         facts | {"size": len(data), "content": memoryview(data)} for data in contents
     ]
-    app.upload.set_state({"value": files, "error": ""})
+    app.doors.upload.set_state({"value": files, "error": ""})
 
 
 def buttons(app):
@@ -74,7 +75,7 @@ def test_the_same_picture_can_be_uploaded_twice(app, search):
         app.answer = None
         upload(app, search.paths[0].read_bytes())
         assert app.answer is not None
-    assert app.upload.value == ()
+    assert app.doors.upload.value == ()
 
 
 def test_a_cancelled_dialog_changes_nothing(app, search):
@@ -126,7 +127,7 @@ def test_a_label_is_not_markup(tmp_path, search):
     search.add([search.paths[0]], "<b onclick=alert(1)>")
     app = QueryApp(QueryHandler(search))
     app.ask_id(1)
-    app.label.value = "<b onclick=alert(1)>"
+    app.controls.label.value = "<b onclick=alert(1)>"
     assert len(app.results.children) == 1
     assert "<b onclick" not in html(app)
 
@@ -140,22 +141,22 @@ def test_a_click_on_a_result_goes_on_from_there_and_back_returns(app, search):
         shown.append(app.answer.hits[1].id)
         buttons(app)[1].click()
     assert app.answer.itself == shown[2]
-    app.back.click()
+    app.desk.back.click()
     assert app.answer.itself == shown[1]
-    app.back.click()
-    app.back.click()
+    app.desk.back.click()
+    app.desk.back.click()
     assert "like mine.png" in app.message
-    assert app.back.disabled
+    assert app.desk.back.disabled
 
 
 def test_back_to_a_picture_that_is_gone_says_so_and_stays(app, search):
     app.ask_id(3)
     app.ask_id(5)
     search.remove([3])
-    app.back.click()
+    app.desk.back.click()
     assert "has the id 3" in app.message
     assert app.answer.itself == 5
-    app.k.value = 7
+    app.controls.k.value = 7
     assert len(app.answer.hits) == 7
 
 
@@ -169,37 +170,45 @@ def test_a_late_click_on_an_old_result_meets_a_closed_button(app, search):
 
 def test_each_control_asks_again(app, search):
     upload(app, search.paths[0].read_bytes())
-    app.k.value = 8
+    app.controls.k.value = 8
     assert len(app.answer.hits) == 8
-    app.metric.value = "Euclidean"
+    app.controls.metric.value = "Euclidean"
     assert app.answer.hits[0].score == pytest.approx(0, abs=1e-3)
-    assert app.nprobe.disabled
-    app.index.value = "IVF"
-    assert not app.nprobe.disabled
-    app.label.value = "blue"
+    assert app.controls.nprobe.disabled
+    app.controls.index.value = "IVF"
+    assert not app.controls.nprobe.disabled
+    app.controls.label.value = "blue"
     assert {hit.label for hit in app.answer.hits} == {"blue"}
     assert app.error is None
 
 
 def test_the_controls_offer_all_that_can_be_asked(app):
     assert list(INDEX_NAMES.values()) == list(INDEXES)
-    assert app.metric.options == tuple(METRICS)
-    assert (app.k.min, app.nprobe.min, app.nprobe.max) == (1, 1, app.handler.cells)
+    assert app.controls.metric.options == tuple(SCORES)
+    assert (app.controls.k.min, app.controls.nprobe.min, app.controls.nprobe.max) == (
+        1,
+        1,
+        app.handler.cells,
+    )
 
 
 def test_a_count_out_of_range_becomes_the_nearest_that_is_not(app):
     app.ask_id(0)
-    app.k.set_state({"value": 999})  # what a browser could send
-    assert len(app.answer.hits) == app.k.value == 20
-    app.k.set_state({"value": -3})
-    assert len(app.answer.hits) == app.k.value == 1
+    app.controls.k.set_state({"value": 999})  # what a browser could send
+    assert len(app.answer.hits) == app.controls.k.value == 20
+    app.controls.k.set_state({"value": -3})
+    assert len(app.answer.hits) == app.controls.k.value == 1
     assert app.error is None
 
 
 def test_missed_neighbours_are_shown_with_a_word_and_a_dashed_frame(tmp_path):
     search = make_collection(tmp_path / "more", each=130, noise=200)
     app = QueryApp(QueryHandler(search))
-    app.k.value, app.index.value, app.nprobe.value = 20, "IVF", 1
+    app.controls.k.value, app.controls.index.value, app.controls.nprobe.value = (
+        20,
+        "IVF",
+        1,
+    )
     app.ask_id(0)
     assert app.answer.missed
     assert len(app.results.children) == 20
@@ -212,11 +221,11 @@ def test_missed_neighbours_are_shown_with_a_word_and_a_dashed_frame(tmp_path):
 
 
 def test_a_path_and_a_sample_are_doors_too(app, search):
-    app.path.value = str(search.paths[3])  # as Enter in the box does
-    app.open_button.click()
+    app.doors.path.value = str(search.paths[3])  # as Enter in the box does
+    app.doors.open_button.click()
     assert app.answer.hits[0].id == 3
-    app.path.value = "nowhere.jpg"
-    app.open_button.click()
+    app.doors.path.value = "nowhere.jpg"
+    app.doors.open_button.click()
     assert "no such file" in app.message
     app.samples.children[1].children[1].click()
     assert app.answer.hits[0].id == 1
@@ -224,7 +233,9 @@ def test_a_path_and_a_sample_are_doors_too(app, search):
 
 def test_a_path_is_found_from_the_top_of_the_repository_too(app, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app.path.value = app.path.placeholder  # the example must work wherever we are
+    app.doors.path.value = (
+        app.doors.path.placeholder
+    )  # the example must work wherever we are
     assert app.error is None, app.message
     assert app.answer is not None
     app.ask_path("  ")
@@ -240,8 +251,8 @@ def test_voila_frees_the_kernel_of_a_page_that_was_closed():
 
 def test_the_path_box_can_be_left_out(search):
     app = QueryApp(QueryHandler(search), paths=False)
-    assert app.path not in everything(app)
-    assert app.upload in everything(app)
+    assert app.doors.path not in everything(app)
+    assert app.doors.upload in everything(app)
     assert "path" not in html(app.hint)
 
 
@@ -281,14 +292,14 @@ def come_back(app):
 
 
 def test_an_upload_that_broke_the_connection_is_noticed(app, search):
-    """Its button waits for ever for an answer: there must be a new one."""
+    """Its button hangs, waiting for an answer: there must be a new one."""
     upload(app, search.paths[0].read_bytes())
-    old, tiles = app.upload, app.results.children
+    old, tiles = app.doors.upload, app.results.children
     come_back(app)
     assert "too large to get through" in app.message
     assert 'role="alert"' in app.status.value
     assert app.results.children == tiles
-    assert app.upload in app.doors.children
+    assert app.doors.upload in app.doors.children
     assert old not in app.doors.children and old.comm is None
     upload(app, search.paths[3].read_bytes())
     assert app.answer.hits[0].id == 3
@@ -312,20 +323,20 @@ def test_a_state_is_told_where_no_page_can_be(app):
 def test_a_new_picture_is_remembered_under_its_label(app, tmp_path, search):
     data = search.paths[0].read_bytes() + b"\0"  # the same pixels, other bytes
     upload(app, data)
-    app.name.value = "fire engine"
-    app.remember.click()
+    app.desk.name.value = "fire engine"
+    app.desk.remember.click()
     assert app.error is None
     assert "Remembered as number 48, fire engine" in app.message
-    assert "fire engine" in app.label.options
+    assert "fire engine" in app.controls.label.options
     assert "49 pictures" in html(app)
-    app.remember.click()
+    app.desk.remember.click()
     assert "in the collection already" in app.message
 
 
 def test_only_a_picture_that_came_in_can_be_remembered(app):
-    assert app.remember.disabled
+    assert app.desk.remember.disabled
     app.ask_id(0)
-    assert app.remember.disabled
+    assert app.desk.remember.disabled
     app.remember_picture()
     assert "upload a picture first" in app.message
 
@@ -341,7 +352,7 @@ def test_every_picture_has_words(app, search):
 def test_a_file_that_is_gone_leaves_a_box_with_words(app, search):
     search.paths[1].unlink()
     app.ask_id(0)
-    app.k.value = 20
+    app.controls.k.value = 20
     assert app.error is None
     assert "can't be shown" in html(app.results)
 
@@ -387,8 +398,8 @@ def test_wandering_far_keeps_no_closed_widget_alive(app):
     app.ask_id(0)
     app.ask_id(1)
     before = len(_instances)
-    for key in range(2, 12):
-        app.ask_id(key)
+    for id in range(2, 12):
+        app.ask_id(id)
     assert len(_instances) == before
 
 

@@ -1,118 +1,79 @@
 """The query handler: a picture's bytes in, hits out, whichever door they come through.
 
-The app in `utils.app.widgets`, a service and the tests all ask here, so no decision is made
-in a callback or a route.
+The app in `utils.app.widgets`, a service and the tests all ask here, so no decision is
+made in a callback or a route.
 
 >>> handler = QueryHandler(search)                                # doctest: +SKIP
 >>> handler.answer(data, Question(k=3, index="HNSW")).hits        # doctest: +SKIP
 """
 
 import math
+import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from utils import images
-from utils.collection.search import Hit, ImageSearch
+from utils.collection.hits import Hit, make_hits
+from utils.collection.search import ImageSearch
 from utils.collection.vector_index import VectorIndex
-from utils.errors import LookalikeError, PictureError, printable
-from utils.indexes import POINTS_PER_CELL, check_k
+from utils.errors import LookalikeError, PictureError, check_k, printable
+from utils.indexes import POINTS_PER_CELL
 
 INDEXES = ("Flat", "IVF", "HNSW")
-METRICS = {"cosine": "inner_product", "Euclidean": "l2"}
+SCORES = {"cosine": "inner_product", "Euclidean": "l2"}  # and FAISS's metric for each
 MAX_BYTES = 20_000_000  # a picture for a query; phones write 2 to 12 million
 MAX_CELLS = 16
 MAX_LABEL = 40  # characters
 TIE = 1e-5  # scores nearer than this are the same to float32
 REMEMBERED_VECTORS = 64
-SUFFIXES = {
-    b"\xff\xd8": ".jpg",
-    b"\x89P": ".png",
-    b"RI": ".webp",
-    b"GI": ".gif",
-    b"BM": ".bmp",
-    b"II": ".tif",
-    b"MM": ".tif",
-}
+SUFFIX_BY_FIRST_BYTES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp"}
+SUFFIX_BY_FIRST_BYTES |= {b"GI": ".gif", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What to ask of the collection, besides the picture.
+    """What to ask of the collection, besides the picture; ValueError if it can't be.
 
-    Parameters
-    ----------
-    k : int
-        How many pictures to find.
-    index : {"Flat", "IVF", "HNSW"}
-        Flat is exact; the others may miss neighbours.
-    nprobe : int
-        How many cells of the IVF to look into; others ignore it.
-    metric : {"cosine", "Euclidean"}
-        What a hit's score is: a similarity (larger is nearer) or a distance (smaller
-        is nearer).  On unit vectors both rank alike.
-    label : str, optional
-        Find pictures with this label only.
-
-    Raises
-    ------
-    ValueError
-        If one of them is none of these.
+    `metric` says what a hit's score is: "cosine", a similarity (larger is nearer), or
+    "Euclidean", a distance (smaller is nearer).  On unit vectors both rank alike.
     """
 
     k: int = 5
-    index: str = "Flat"
-    nprobe: int = 4
+    index: str = "Flat"  # exact; "IVF" and "HNSW" may miss neighbours
+    nprobe: int = 4  # cells of the IVF to look into; the others ignore it
     metric: str = "cosine"
-    label: str | None = None
+    label: str | None = None  # find pictures with this label only
 
     def __post_init__(self) -> None:
         check_k(self.k)
+        check_k(self.nprobe, "nprobe")
         for name, value, known in (
             ("index", self.index, INDEXES),
-            ("metric", self.metric, tuple(METRICS)),
+            ("metric", self.metric, tuple(SCORES)),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}. Received: {value!r}.")
-        if self.nprobe < 1:
-            raise ValueError(f"nprobe must be at least 1. Received: {self.nprobe}.")
 
 
 DEFAULT = Question()
 
 
 class Answer(NamedTuple):
-    """What was found, and what it took.
+    """What was found, and what it took."""
 
-    Attributes
-    ----------
-    hits : list of Hit
-        Best first; `score` is in the question's metric.
-    missed : list of Hit
-        True neighbours among the first k that the index did not find, with their
-        true ranks.  Empty for an exact index.
-    embedding_seconds, search_seconds : float
-        From bytes to vector, and from vector to hits.  The first is 0 where the
-        vector was known.
-    itself : int or None
-        The id of the very same file, if the collection holds it.
-    note : str
-        What the reader should know, such as that an index is too small to train.
-    """
-
-    hits: list[Hit]
-    missed: list[Hit]
-    embedding_seconds: float
-    search_seconds: float
-    itself: int | None
-    note: str
+    hits: list[Hit]  # best first; their score is in the question's metric
+    missed: list[Hit]  # of the true first k, with true ranks: what the index lost
+    embedding_seconds: float  # from bytes to vector; 0 where the vector was known
+    search_seconds: float  # from vector to hits
+    itself: int | None  # the id of the very same file, if the collection holds it
+    note: str  # such as that there are too few pictures for an IVF
 
 
 class QueryHandler:
@@ -124,23 +85,19 @@ class QueryHandler:
     Parameters
     ----------
     search : ImageSearch
-        Its index must keep the vectors as they are, as Flat and HNSW do.
+        Its index must keep the vectors as they are, as Flat and HNSW do; ValueError if
+        it keeps codes only.
     keep_in : path, optional
         Folder for the pictures that `remember` writes; without one it refuses.
     max_bytes, max_pixels : int
         Larger pictures are refused before they are decoded.
-
-    Raises
-    ------
-    ValueError
-        If the index keeps codes only.
     """
 
     def __init__(
         self,
         search: ImageSearch,
         *,
-        keep_in: str | Path | None = None,
+        keep_in: str | os.PathLike | None = None,
         max_bytes: int = MAX_BYTES,
         max_pixels: int = images.MAX_PIXELS,
     ) -> None:
@@ -150,10 +107,11 @@ class QueryHandler:
                 f'Received: {search.index}. Make it with factory="Flat".'
             )
         self.search = search
-        self.keep_in = None if keep_in is None else Path(keep_in)
-        self.limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
+        self.keep_in = None if keep_in is None else Path(os.path.expanduser(keep_in))
+        self.limits: dict[str, Any] = {"max_bytes": max_bytes, "max_pixels": max_pixels}
         self._source: VectorIndex | None = None  # what the indexes were made from
         self._indexes: dict[tuple[str, str], VectorIndex] = {}
+        # In memory and not in the vector cache: uploads leave nothing on the disk.
         self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -170,129 +128,94 @@ class QueryHandler:
     @property
     def cells(self) -> int:
         """How many cells the IVF has: the largest `nprobe` that makes sense."""
-        return max(1, min(MAX_CELLS, len(self.search) // POINTS_PER_CELL))
+        return _cells(len(self.search))
 
     def answer(
         self, data: bytes, question: Question = DEFAULT, *, name: str = "the picture"
     ) -> Answer:
-        """Find the pictures most like the one in these bytes.
+        """Find the pictures most like the one whose file has these bytes.
 
-        Parameters
-        ----------
-        data : bytes
-            The content of a picture's file.  It is judged by content.
-        question : Question
-        name : str
-            What to call the picture in an error; never opened, never a path.
-
-        Returns
-        -------
-        answer : Answer
-
-        Raises
-        ------
-        PictureError
-            If the bytes are no picture that can be read, or too large a one.
+        PictureError if they are no picture that can be read, or too large a one; it
+        calls the picture `name`, which is never opened and never a path.
         """
         start = perf_counter()
-        digest = images.sha256_of(bytes(data))
-        vector = self._vectors.get(digest)
-        seconds = 0.0
+        data = bytes(data)  # never a path
+        sha256 = images.sha256_of(data)
+        vector, seconds = self._vectors.get(sha256), 0.0
         if vector is None:
-            picture = images.open_picture(data, name=name, **self.limits)
-            try:
-                vector = self.search.embed(picture)
-            except PictureError as error:  # it has seen pixels, not the name
-                raise PictureError(name, error.reason) from error
+            vector = self._embed(data, name)
             seconds = perf_counter() - start
-            self._keep(digest, vector)
-        items = self.search.items.items()
-        itself = next((key for key, item in items if item.sha256 == digest), None)
-        answer = self._find(vector, question, exclude=[])
+            with self._lock:  # another k must not cost another extraction
+                self._vectors[sha256] = vector
+                while len(self._vectors) > REMEMBERED_VECTORS:
+                    self._vectors.popitem(last=False)
+        answer = self._find(vector, question)
+        itself = self._id_of_content(sha256)
         return answer._replace(embedding_seconds=seconds, itself=itself)
 
-    def answer_id(self, key: int, question: Question = DEFAULT) -> Answer:
+    def answer_id(self, id: int, question: Question = DEFAULT) -> Answer:
         """Find the pictures most like one of the collection, itself left out.
 
-        Parameters
-        ----------
-        key : int
-            The id of the picture, from a hit.
-        question : Question
-
-        Returns
-        -------
-        answer : Answer
-
-        Raises
-        ------
-        KeyError
-            If no picture has this id any more.
+        KeyError if no picture has this id (any more).
         """
-        self.search.path_of(key)  # says which ids there are
-        vector = self.search.index.reconstruct([key])[0]
-        return self._find(vector, question, exclude=[key])._replace(itself=key)
+        self.search.path_of(id)  # says which ids there are
+        vector = self.search.index.reconstruct([id])[0]
+        return self._find(vector, question, exclude=[id])._replace(itself=id)
 
-    def read(self, path: str | Path) -> bytes:
-        """Read the file at a path that somebody typed, within the limit.
-
-        Raises
-        ------
-        PictureError
-            If there is no such file, or it is no regular file, or too large.
-        """
-        path = Path(str(path).strip().strip("\"'")).expanduser()
-        return images.read_file(path, max_bytes=self.limits["max_bytes"])
+    def read(self, path: str | os.PathLike) -> bytes:
+        """Read the file at a path that somebody typed, or say why not."""
+        typed = os.fsdecode(path).strip().strip("\"'")
+        return images.read_file(typed, max_bytes=self.limits["max_bytes"])
 
     def remember(self, data: bytes, label: str = "") -> Hit:
         """Add a picture to the collection, and keep its file in `keep_in`.
 
-        Parameters
-        ----------
-        data : bytes
-        label : str
-            "" for none; at most 40 characters count.
-
-        Returns
-        -------
-        hit : Hit
-            The new picture, at rank 1 with score 1: it is its own nearest neighbour.
-
-        Raises
-        ------
-        LookalikeError
-            If there is no folder to keep it in, or the same file is in the collection
-            already.
-        PictureError
-            If the bytes are no picture.
+        At most 40 characters of the label count.  The hit is the new picture, which is
+        its own nearest neighbour.  LookalikeError if there is no folder to keep it in,
+        or the same file is in the collection already; PictureError if it is none.
         """
         if self.keep_in is None:
             raise LookalikeError(
                 "expected a folder to keep pictures in. Make the handler with "
                 "QueryHandler(search, keep_in=...)."
             )
+        data = bytes(data)  # never a path
         images.open_picture(data, **self.limits)  # before anything is written
-        digest = images.sha256_of(bytes(data))
+        sha256 = images.sha256_of(data)
         label = printable(" ".join(label.split()))[:MAX_LABEL]
         with self._lock:
-            for key, item in self.search.items.items():
-                if item.sha256 == digest:
-                    raise LookalikeError(
-                        f"This very file is in the collection already, as number {key} "
-                        f"({item.path.name}). Nothing was added."
-                    )
+            known = self._id_of_content(sha256)
+            if known is not None:
+                raise LookalikeError(
+                    f"This very file is in the collection already, as number {known} "
+                    f"({self.search.path_of(known).name}). Nothing was added."
+                )
             self.keep_in.mkdir(parents=True, exist_ok=True)
             # Named after its content: no name that somebody chose becomes a path.
-            path = self.keep_in / (digest[:16] + SUFFIXES.get(bytes(data[:2]), ".bin"))
+            path = self.keep_in / (sha256[:16] + SUFFIX_BY_FIRST_BYTES[data[:2]])
             path.write_bytes(data)
-            self.search.add([path], label)
-            key = self.search.id_of(path)
-        return Hit(1, key, path, label, 1.0)
+            refused = self.search.add([path], label).refused
+            if refused:  # such as a picture in which the network sees nothing
+                path.unlink()
+                raise PictureError("the picture", refused[0].reason)
+            return Hit(1, self.search.id_of(path), path, label, 1.0)
 
     # --- Inside ------------------------------------------------------------------
 
+    def _embed(self, data: bytes, name: str) -> np.ndarray:
+        size = self.search.embedder.input_size
+        pixels = images.load_picture(data, size, name=name, **self.limits)
+        try:
+            return self.search.embed(pixels)
+        except PictureError as error:  # it has seen pixels, not the name
+            raise PictureError(name, error.reason) from error
+
+    def _id_of_content(self, sha256: str) -> int | None:
+        items = self.search.items.items()
+        return next((id for id, item in items if item.sha256 == sha256), None)
+
     def _find(
-        self, vector: np.ndarray, question: Question, *, exclude: Sequence[int]
+        self, vector: np.ndarray, question: Question, exclude: Sequence[int] = ()
     ) -> Answer:
         index, note = self._index(question.index, question.metric)
         start = perf_counter()
@@ -312,51 +235,42 @@ class QueryHandler:
         question: Question,
         exclude: Sequence[int],
     ) -> list[Hit]:
-        items = self.search.items
-        among = None
+        items, among = self.search.items, None
         if question.label is not None:
-            known = (i for i in index.ids.tolist() if i in items)
-            among = [i for i in known if items[i].label == question.label]
+            known = (id for id in index.ids.tolist() if id in items)
+            among = [id for id in known if items[id].label == question.label]
         index = index.copy()  # costs nothing, and nobody else sees our nprobe
         if index.nprobe:
-            index.nprobe = min(question.nprobe, self.cells)
+            index.nprobe = min(question.nprobe, len(index.cell_sizes))
         k = question.k + len(exclude)
         (scores,), (ids,) = index.search(vector[None], k, among=among)
         if question.metric == "Euclidean":  # FAISS returns squares
             scores = np.sqrt(np.maximum(scores, 0))
-        pairs = zip(ids.tolist(), scores.tolist(), strict=True)
-        left = [(i, score) for i, score in pairs if i not in exclude and i in items]
-        return [
-            Hit(rank, i, items[i].path, items[i].label, score)
-            for rank, (i, score) in enumerate(left[: question.k], start=1)
-        ]
+        return make_hits(scores, ids, items, exclude=exclude, k=question.k)
 
-    def _index(self, name: str, metric: str) -> tuple[VectorIndex, str]:
+    def _index(self, kind: str, metric: str) -> tuple[VectorIndex, str]:
         """Return an index of this kind over the collection as it is now, and a note."""
-        factories = {"Flat": "Flat", "IVF": f"IVF{self.cells},Flat", "HNSW": "HNSW32"}
+        source, note = self.search.index, ""
+        if kind == "IVF" and len(source) < POINTS_PER_CELL:
+            note = (
+                f"{len(source)} pictures are too few for an IVF: Flat takes its place."
+            )
+            kind = "Flat"
+        factories = {"IVF": f"IVF{_cells(len(source))},Flat", "HNSW": "HNSW32"}
         with self._lock:
-            if self._source is not self.search.index:  # the collection has changed
-                self._source = self.search.index
+            if self._source is not source:  # the collection has changed
+                self._source = source
                 self._indexes.clear()
-            if (name, metric) not in self._indexes:
-                made = self._source.copy()
-                made.metric = METRICS[metric]
-                with warnings.catch_warnings():  # its `fallback` is our note
-                    warnings.simplefilter("ignore", RuntimeWarning)
-                    made.retrain(factory=factories[name])
-                self._indexes[name, metric] = made
-            made = self._indexes[name, metric]
-        note = ""
-        if made.fallback:
-            note = f"{len(made)} pictures are too few for an IVF: Flat takes its place."
-        return made, note
+            if (kind, metric) not in self._indexes:
+                self._indexes[kind, metric] = source.rebuilt(
+                    factory=factories.get(kind, kind), metric=SCORES[metric]
+                )
+            return self._indexes[kind, metric], note
 
-    def _keep(self, digest: str, vector: np.ndarray) -> None:
-        """Keep the last vectors: another k must not cost another extraction."""
-        with self._lock:
-            self._vectors[digest] = vector
-            while len(self._vectors) > REMEMBERED_VECTORS:
-                self._vectors.popitem(last=False)
+
+def _cells(n: int) -> int:
+    """Return how many cells an IVF of n pictures has."""
+    return max(1, min(MAX_CELLS, n // POINTS_PER_CELL))
 
 
 def _missed(truth: list[Hit], hits: list[Hit], *, larger: bool) -> list[Hit]:
