@@ -42,7 +42,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 class ConvNorm(nn.Sequential):
     """A convolution and its batch norm, with Keras's epsilon, then perhaps a ReLU."""
 
-    def __init__(self, inputs, outputs, kernel=1, stride=1, relu=True):
+    def __init__(self, inputs, outputs, *, kernel=1, stride=1, relu=True):
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         norm = nn.BatchNorm2d(outputs, eps=1.001e-5)
@@ -64,6 +64,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.c3[1].weight)  # each block starts as the identity
 
     def forward(self, x):
+        """(n, inputs, h, w) -> (n, 4 * width, h / stride, w / stride)."""
         return F.relu(self.c3(self.c2(self.c1(x))) + (self.p(x) if self.p else x))
 
 
@@ -97,6 +98,7 @@ class ResNet50(nn.Module):
         return SHARPNESS * F.linear(unit, F.normalize(self.head.weight))
 
     def forward(self, x):
+        """Pictures, preprocessed, to `classify`'s scores."""
         return self.classify(self.features(x))
 
 
@@ -123,6 +125,7 @@ def read_photos(source, side):
 
 
 def iterate_files(source):
+    """Yield (class, file) of each photo in class folders and in zip files of them."""
     for archive in sorted(source.glob("*.zip")):
         with zipfile.ZipFile(archive) as entries:
             for name in sorted(entries.namelist()):
@@ -182,15 +185,17 @@ def parse_plan(text):
     return sizes
 
 
-def learning_rate(position, passes, peak, warmup, cooldown):
+def learning_rate(position, passes, options):
     """Trapezoid over `position`, counted in passes."""
-    return peak * max(0.0, min(position / warmup, 1.0, (passes - position) / cooldown))
+    up, down = position / options.warmup, (passes - position) / options.cooldown
+    return options.rate * max(0.0, min(up, 1.0, down))
 
 
 @torch.inference_mode()
-def judge(network, pixels, labels, size, device):
+def judge(network, pixels, labels, size):
     """Return two shares: photos named rightly, and photos whose nearest is a fellow."""
     network.eval()
+    device = next(network.parameters()).device
     features = []
     for k in range(0, len(pixels), 200):
         x = torch.from_numpy(pixels[k : k + 200]).to(device).permute(0, 3, 1, 2)
@@ -238,6 +243,7 @@ def export(network, folder):
 
 
 def main():
+    """Read the options and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos")
     parser.add_argument("out", type=Path)
@@ -263,117 +269,128 @@ def main():
     train(parser.parse_args())
 
 
+class Training:
+    """A run: the network, its moving average, the optimizer, and how far they are."""
+
+    def __init__(self, options, classes, steps):
+        self.options, self.steps = options, steps
+        self.sizes = parse_plan(options.plan)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network, self.average = (
+            ResNet50(classes).to(self.device, memory_format=torch.channels_last)
+            for _ in "ab"
+        )
+        self.average.load_state_dict(self.network.state_dict())
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": options.decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.sgd = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
+        self.done, self.spent = 0, 0.0
+        self.checkpoint = options.out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self.resume()
+        self.start = self.saved = time.time()
+
+    def resume(self):
+        """Go on from the last checkpoint."""
+        state = torch.load(self.checkpoint, map_location=self.device)
+        check_options(state["options"], self.options)
+        for part in ("network", "average", "sgd"):
+            getattr(self, part).load_state_dict(state[part])
+        self.done, self.spent = state["done"], state["spent"]
+        passes = self.done / self.steps
+        print(f"going on after step {self.done} ({passes:.2f} passes)", flush=True)
+
+    def keep(self):
+        """Write a checkpoint."""
+        parts = ("network", "average", "sgd")
+        state = {part: getattr(self, part).state_dict() for part in parts}
+        state |= {"done": self.done, "spent": self.seconds()}
+        state["options"] = {name: getattr(self.options, name) for name in FIXED}
+        save(self.checkpoint, lambda path: torch.save(state, path))
+        self.saved = time.time()
+
+    def seconds(self):
+        """How long the run took, those before included."""
+        return self.spent + time.time() - self.start
+
+    def step(self, pixels, labels, size):
+        """Learn from one batch; return (learning rate, loss)."""
+        x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        x = augment(x, size).to(memory_format=torch.channels_last)
+        position = (self.done + 1) / self.steps
+        rate = learning_rate(position, len(self.sizes), self.options)
+        for group in self.sgd.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            logits = self.network(x)
+        target = torch.from_numpy(labels).to(self.device)
+        loss = F.cross_entropy(logits, target, label_smoothing=0.1)
+        self.sgd.zero_grad()
+        loss.backward()
+        self.sgd.step()
+        self.done += 1
+        if self.done % 4 == 0:  # every fourth step: the average costs memory traffic
+            decay = min(0.999, (1 + self.done) / (10 + self.done)) ** 4
+            follow(self.average, self.network, decay)
+        return rate, loss.item()
+
+    def one_pass(self, pixels, labels, rest):
+        """Take the steps that the current pass still lacks; return its record."""
+        number, batch = self.done // self.steps, self.options.batch
+        size = self.sizes[number]
+        permutation = rest[np.random.default_rng(number + 1).permutation(len(rest))]
+        self.network.train()
+        losses = []
+        for step in range(self.done % self.steps, self.steps):
+            # sorted: neighbours in memory are read together
+            chosen = np.sort(permutation[step * batch : (step + 1) * batch])
+            rate, loss = self.step(pixels[chosen], labels[chosen], size)
+            losses.append(loss)
+            if self.done % 50 == 0:
+                print(
+                    f"pass {self.done / self.steps:.2f} size {size} rate {rate:.4f} "
+                    f"loss {np.mean(losses[-50:]):.3f} {self.seconds():.0f} s",
+                    flush=True,
+                )
+            if time.time() - self.saved > 60 * self.options.minutes:
+                self.keep()
+        record = {"pass": number + 1, "size": size, "rate": round(rate, 4)}
+        return record | {"loss": round(float(np.mean(losses)), 4)}
+
+    def report(self, record, test):
+        """Judge on the photos set aside; write log and weights."""
+        size = max(record["size"], self.options.side)
+        for prefix, network in (("", self.network), ("average_", self.average)):
+            named, fellow = judge(network, *test, size)
+            record |= {prefix + "accuracy": named, prefix + "nearest": fellow}
+        record["average"] = record.pop("average_accuracy")
+        record["seconds"] = round(self.seconds())
+        self.keep()
+        # The average leads while the rate is high, the network itself at the end.
+        leads = record["average"] > record["accuracy"]
+        export(self.average if leads else self.network, self.options.out)
+        with open(self.options.out / "log.jsonl", "a") as log:
+            log.write(json.dumps(record) + "\n")
+        print("==", json.dumps(record), flush=True)
+
+
 def train(options):
+    """Train, or go on training, as the options say."""
     torch.manual_seed(0)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     options.out.mkdir(parents=True, exist_ok=True)
     pixels, labels, classes = read_photos(options.photos, options.side)
     order = np.random.default_rng(0).permutation(len(pixels))
     if not 2 <= options.aside < len(order):
         raise SystemExit(f"--aside must be from 2 to {len(order) - 1}: {options.aside}")
     aside, rest = order[: options.aside], order[options.aside :]
-    test_pixels, test_labels = pixels[aside], labels[aside]
-
-    network, average = (
-        ResNet50(len(classes)).to(device, memory_format=torch.channels_last)
-        for _ in "ab"
-    )
-    average.load_state_dict(network.state_dict())
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": options.decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
-
-    sizes, steps = parse_plan(options.plan), len(rest) // options.batch
-    done, spent = 0, 0.0
-    checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device)
-        check_options(state["options"], options)
-        for module, key in (
-            (network, "network"),
-            (average, "average"),
-            (optimizer, "sgd"),
-        ):
-            module.load_state_dict(state[key])
-        done, spent = state["done"], state["spent"]
-        print(f"going on after step {done} ({done / steps:.2f} passes)", flush=True)
-
-    def keep():
-        state = {"network": network.state_dict(), "average": average.state_dict()}
-        state |= {"sgd": optimizer.state_dict(), "done": done}
-        state["options"] = {name: getattr(options, name) for name in FIXED}
-        state["spent"] = spent + time.time() - start
-        save(checkpoint, lambda path: torch.save(state, path))
-
-    start = saved = time.time()
-    while done < len(sizes) * steps:
-        number = done // steps
-        size = sizes[number]
-        permutation = rest[np.random.default_rng(number + 1).permutation(len(rest))]
-        network.train()
-        losses = []
-        for step in range(done % steps, steps):
-            # sorted: neighbours in memory are read together
-            batch = np.sort(
-                permutation[step * options.batch : (step + 1) * options.batch]
-            )
-            x = torch.from_numpy(pixels[batch]).to(device).permute(0, 3, 1, 2).float()
-            x = augment(x, size).to(memory_format=torch.channels_last)
-            rate = learning_rate(
-                (done + 1) / steps,
-                len(sizes),
-                options.rate,
-                options.warmup,
-                options.cooldown,
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                logits = network(x)
-            target = torch.from_numpy(labels[batch]).to(device)
-            loss = F.cross_entropy(logits, target, label_smoothing=0.1)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            done += 1
-            if done % 4 == 0:  # every fourth step: the average costs memory traffic
-                follow(average, network, min(0.999, (1 + done) / (10 + done)) ** 4)
-            losses.append(loss.item())
-            if done % 50 == 0:
-                seconds = spent + time.time() - start
-                print(
-                    f"pass {done / steps:.2f} size {size} rate {rate:.4f} "
-                    f"loss {np.mean(losses[-50:]):.3f} {seconds:.0f} s",
-                    flush=True,
-                )
-            if time.time() - saved > 60 * options.minutes:
-                keep()
-                saved = time.time()
-        test = test_pixels, test_labels, max(size, options.side), device
-        named, fellow = judge(network, *test)
-        average_named, average_fellow = judge(average, *test)
-        record = {
-            "pass": number + 1,
-            "size": size,
-            "rate": round(rate, 4),
-            "loss": round(float(np.mean(losses)), 4),
-            "accuracy": named,
-            "average": average_named,
-            "nearest": fellow,
-            "average_nearest": average_fellow,
-            "seconds": round(spent + time.time() - start),
-        }
-        keep()
-        # The average leads while the rate is high, the network itself at the end.
-        leads = record["average"] > record["accuracy"]
-        export(average if leads else network, options.out)
-        with open(options.out / "log.jsonl", "a") as log:
-            log.write(json.dumps(record) + "\n")
-        print("==", json.dumps(record), flush=True)
+    run = Training(options, len(classes), len(rest) // options.batch)
+    while run.done < len(run.sizes) * run.steps:
+        record = run.one_pass(pixels, labels, rest)
+        run.report(record, (pixels[aside], labels[aside]))
 
 
 if __name__ == "__main__":

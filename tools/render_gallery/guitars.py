@@ -176,8 +176,8 @@ def _electric_face(r, T):
         rot = (0, 0, 0.15 if y < 0.2 else 0)
         place = (0, y, T + 0.005)
         parts.append(box("pu", (0.08, 0.02, 0.008), place, dark, 0.006, rot=rot))
-    steel, place = metal(METALS["steel"], 0.2), (0, 0.125, T + 0.006)
-    parts.append(box("bridge", (0.08, 0.04, 0.01), place, steel, 0.003))
+    steel, middle = metal(METALS["steel"], 0.2), (0, 0.125, T + 0.006)
+    parts.append(box("bridge", (0.08, 0.04, 0.01), middle, steel, 0.003))
     profile = [(0.011, 0), (0.011, 0.008), (0.009, 0.012), (0, 0.012)]
     for k in range(3):
         mat = r.choice([dark, metal(METALS["steel"])])
