@@ -28,6 +28,7 @@ PROGRAMS = {"utils.start"}  # run by a notebook's first cell, imported by nobody
 STANDARD = set(sys.stdlib_module_names) - {"sqlite3"} | {"numpy"}
 
 LINES = {"utils": 6300, "course": 2450, "module": 520, "function": 40}
+TOOL_LINES = 60  # of a function in tools: what builds an object has long lists
 PUBLIC_METHODS = 20
 
 
@@ -260,6 +261,12 @@ def ours():
 def test_utils_keeps_the_rule(ours, rule):
     problems = list(rule(ours))
     assert not problems, "\n".join(problems)
+
+
+def test_functions_of_the_tools_are_not_too_long_either():
+    for path in (ROOT / "tools").rglob("*.py"):
+        for function in _functions(ast.parse(path.read_text(encoding="utf-8"))):
+            assert _body_lines(function) <= TOOL_LINES, f"{path}: {function.name}"
 
 
 def test_importing_changes_nothing_for_others():

@@ -181,8 +181,8 @@ def _electric_face(r, T):
     profile = [(0.011, 0), (0.011, 0.008), (0.009, 0.012), (0, 0.012)]
     for k in range(3):
         mat = r.choice([dark, metal(METALS["steel"])])
-        place = (0.075 + 0.012 * k, 0.135 - 0.033 * k, T + 0.002)
-        parts.append(_shift(lathe("knob", profile, mat, 24), place))
+        x, y = 0.075 + 0.012 * k, 0.135 - 0.033 * k
+        parts.append(_shift(lathe("knob", profile, mat, 24), (x, y, T + 0.002)))
     return parts
 
 
