@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import pytrec_eval
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -357,8 +358,10 @@ def test_numbers_and_text_are_not_compared():
     """NumPy finds all of them different: nothing would be excluded."""
     with pytest.raises(ValueError, match="query_ids and ids must be of one kind"):
         same_id(np.array([1, 2]), np.array(["1", "2"]))
-    with pytest.raises(ValueError, match="query_labels and labels must be of one kind"):
-        count_relevant(["1"], [1])
+    for labels in (["1"], np.array([], "U1")):
+        with pytest.raises(ValueError, match="_labels and labels must be of one kind"):
+            count_relevant(labels, [1])
+    assert count_relevant(["1"], []).tolist() == [0]
 
 
 def test_the_relevant_candidates_are_counted_without_the_excluded():
@@ -521,8 +524,10 @@ def test_ann_recall_takes_negative_distances():
         ids, exact_ids, similarities=-distances, exact_similarities=-exact
     )
     assert recall.tolist() == [2 / 3]
-    with pytest.raises(ValueError, match="must fall .* pass them negative: -distances"):
-        ann_recall(ids, exact_ids, similarities=distances, exact_similarities=exact)
+    late = np.array([[0.9, 0.5, 0.6]])  # rises after it fell
+    for rising in (exact, late):
+        with pytest.raises(ValueError, match="must fall .* negative: -distances"):
+            ann_recall(ids, exact_ids, similarities=late, exact_similarities=rising)
 
 
 @given(
@@ -579,6 +584,8 @@ def test_an_interval_reads_as_in_a_paper():
     assert str(interval) == "0.71 [0.65, 0.77]"
     comparison = PairedComparison(interval, 0.0314, 168)
     assert str(comparison) == "0.71 [0.65, 0.77], p = 0.03, n = 168"
+    assert "p = 0.01," in str(PairedComparison(interval, 0.01, 9))
+    assert "p < 0.01," in str(PairedComparison(interval, 0.0099, 9))
     comparison = PairedComparison(Interval(-0.001, -0.02, 0.01), 0.0001, 9)
     assert str(comparison) == "0.00 [-0.02, 0.01], p < 0.01, n = 9"
 
@@ -606,20 +613,25 @@ def test_the_same_seed_gives_the_same_interval():
     assert bootstrap_mean(values, seed=4) != bootstrap_mean(values, seed=5)
 
 
-def test_many_queries_are_drawn_in_batches(monkeypatch):
-    """Two draws fit into a batch, and five are wanted."""
-    values = np.tile([0.0, 1.0], 250_000)
-    sizes = []
-    mean = np.mean
+def test_random_numbers_are_drawn_in_batches_that_fit_in_memory(monkeypatch):
+    batches = {}
 
-    def watched(drawn, axis):
-        sizes.append(drawn.size)
-        return mean(drawn, axis=axis)
+    def watch(name):
+        function = getattr(scipy.stats, name)
 
-    monkeypatch.setattr(np, "mean", watched)
-    value, low, high = bootstrap_mean(values, n_resamples=5)
-    assert value == 0.5 and 0.49 < low <= high < 0.51
-    assert sizes == [1_000_000, 1_000_000, 500_000]
+        def watched(*arguments, batch, **options):
+            batches[name] = batch
+            return function(*arguments, batch=batch, **options)
+
+        monkeypatch.setattr(scipy.stats, name, watched)
+
+    watch("bootstrap")
+    watch("monte_carlo_test")
+    for n, batch in ((1_000, 1_000), (400_000, 2), (2_000_000, 1)):
+        values = np.tile([0.0, 1.0], n // 2)
+        comparison = compare_paired(values, np.zeros(n), n_resamples=5)
+        assert batches == {"bootstrap": batch, "monte_carlo_test": batch}
+        assert 0.4 < comparison.difference.low < comparison.difference.high < 0.6
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1.0])

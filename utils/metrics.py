@@ -1,16 +1,21 @@
 """How good is a ranking? Plain NumPy, small enough to check by hand.
 
->>> relevance = np.array([[True, False, True, False, False]])
->>> precision_at_k(relevance, 5)
-array([0.4])
+One ranking with hits at ranks 1 and 3, by every score:
+
+>>> ranking = np.array([[True, False, True, False]])  # R is 2
+>>> precision_at_k(ranking, 4), recall_at_k(ranking, 2), hit_rate_at_k(ranking, 1)
+(array([0.5]), array([0.5]), array([1.]))
+>>> r_precision(ranking), average_precision_at_r(ranking), reciprocal_rank(ranking)
+(array([0.5]), array([0.5]), array([1.]))
+>>> average_precision(ranking).round(2), ndcg_at_k(ranking, 4).round(2)
+(array([0.83]), array([0.92]))
 
 What the functions share:
 
 - `relevance`: bool array of shape (q, n), one row per query, best result first, true
   where the result is relevant. A score is a float64 array of shape (q,), in [0, 1];
   tables print its mean, and `bootstrap_mean` gives the interval of that.
-- `k`: how many results count, at least 1. A denominator k stays k where fewer were
-  found: an empty place on the page helps nobody.
+- `k`: how many results count, from 1. A denominator k stays k where fewer were found.
 - `n_relevant`: int array of shape (q,), the *R* of each query: how many candidates of
   the whole collection are relevant. Without it, R is the number of trues in the row.
   If rows are only the first k of a search, pass `count_relevant(...)`, or recall,
@@ -34,6 +39,7 @@ from numpy import ndarray
 
 from utils.errors import check_k
 
+Shape = tuple[int | str, ...]
 Counts = ndarray | None  # R of each query; None where a row is the whole ranking
 TABLE = "have one row per query and one column per candidate:"
 BATCH = 1_000_000  # random numbers at once: some 8 MB, however many queries
@@ -49,26 +55,20 @@ class RetrievalScores(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure and the ends of its confidence interval.
-
-    >>> print(Interval(0.714, 0.652, 0.768))
-    0.71 [0.65, 0.77]
-    """
+    """A figure and its confidence interval; prints as ``0.71 [0.65, 0.77]``."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        # z: no -0.00
-        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"
+        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"  # z: no -0.00
 
 
 class PairedComparison(NamedTuple):
     """How much better A is than B on the same `n` queries, and whether that is luck.
 
-    >>> print(PairedComparison(Interval(0.031, 0.012, 0.049), 0.0021, 168))
-    0.03 [0.01, 0.05], p < 0.01, n = 168
+    Prints as ``0.03 [0.01, 0.05], p < 0.01, n = 168``.
     """
 
     difference: Interval
@@ -90,10 +90,9 @@ def rank_relevance(
     *,
     exclude: ndarray | None = None,
 ) -> ndarray:
-    """Relevance of the whole ranking: candidates sorted, those of the label marked.
+    """Sort each query's candidates by similarity, shape (q, n), and mark its own label.
 
-    `similarities` has shape (q, n). Equal ones keep the order of the candidates; the
-    excluded move to the end of the row and are never relevant.
+    Equal ones keep their order; the excluded go to the end and are never relevant.
 
     >>> rank_relevance(np.array([[0.1, 0.9, 0.5]]), ["mug"], ["mug", "hat", "mug"])
     array([[False,  True,  True]])
@@ -116,23 +115,14 @@ def rank_relevance(
 def count_relevant(
     query_labels: ndarray, labels: ndarray, *, exclude: ndarray | None = None
 ) -> ndarray:
-    """R of each query: how many candidates have its label; int64 of shape (q,).
-
-    >>> count_relevant(["mug", "cap"], ["mug", "hat", "mug"])
-    array([2, 0])
-    """
+    """R of each query: how many candidates have its label; int64 of shape (q,)."""
     return _relevant_candidates(query_labels, labels, exclude).sum(axis=1)
 
 
 def same_id(query_ids: ndarray, ids: ndarray) -> ndarray:
-    """Mark the candidates that are the query itself: bool array of shape (q, n).
+    """Mark the candidates that are the query itself, to `exclude` them: shape (q, n).
 
-    Pass it as `exclude`. With the ids (numbers or text, shapes (q,) and (n,)) of things
-    or photographers, it sets apart all pictures of the same one.
-
-    >>> same_id([7, 9], [5, 7, 8])
-    array([[False,  True, False],
-           [False, False, False]])
+    Ids are numbers or text; those of things or photographers set apart all of a kind.
     """
     query_ids, ids = _as_comparable(query_ids, ids, "ids")
     return query_ids[:, None] == ids[None, :]
@@ -145,8 +135,8 @@ def drop_self(
 
     Search for one more than you need: (q, k + 1) become (q, k). Cutting the first
     column instead is wrong: a duplicate can stand before the query, and an approximate
-    index can miss it (then the last result goes). An id found twice leaves −1 with
-    similarity NaN at the end. `query_ids`: int array of shape (q,), −1 for a stranger.
+    index can miss it (then the last result goes). An id found twice leaves −1 and NaN
+    at the end. `query_ids`: int array of shape (q,), −1 for none of the collection.
 
     >>> drop_self(np.array([[0.9, 0.9, 0.4]]), np.array([[3, 0, 5]]), query_ids=[0])
     (array([[0.9, 0.4]]), array([[3, 5]]))
@@ -156,11 +146,8 @@ def drop_self(
     query_ids = _per_query(query_ids, ids, "query_ids")
     own = (ids == query_ids[:, None]) & (ids != -1)
     order = np.argsort(own, axis=1, kind="stable")[:, :-1]  # itself last
-    similarities, ids = np.where(own, np.nan, similarities), np.where(own, -1, ids)
-    return (
-        np.take_along_axis(similarities, order, axis=1),
-        np.take_along_axis(ids, order, axis=1),
-    )
+    similarities = np.take_along_axis(np.where(own, np.nan, similarities), order, 1)
+    return similarities, np.take_along_axis(np.where(own, -1, ids), order, 1)
 
 
 # Scores, query by query
@@ -170,9 +157,6 @@ def precision_at_k(relevance: ndarray, k: int) -> ndarray:
     """Share of the first k results that are relevant: ``hits among the first k / k``.
 
     IIR 8.4; ``P``.
-
-    >>> precision_at_k(np.array([[True, False, True], [False, False, True]]), 2)
-    array([0.5, 0. ])
     """
     return _hits(relevance, k) / k
 
@@ -181,23 +165,15 @@ def recall_at_k(relevance: ndarray, k: int, *, n_relevant: Counts = None) -> nda
     """Share of the relevant candidates that are found: ``hits among the first k / R``.
 
     A query with R > k cannot reach 1. IIR 8.3; ``recall``.
-
-    >>> relevance = np.array([[True, False, True]])
-    >>> recall_at_k(relevance, 2), recall_at_k(relevance, 2, n_relevant=[4])
-    (array([0.5]), array([0.25]))
     """
     relevance, total = _rows_and_r(relevance, n_relevant)
-    return _share(_hits(relevance, k), total)
+    return _hits(relevance, k) / np.maximum(total, 1)
 
 
 def hit_rate_at_k(relevance: ndarray, k: int) -> ndarray:
-    """1 where at least one of the first k results is relevant, else 0.
+    """``min(1, hits among the first k)``: 1 where at least one is relevant, else 0.
 
-    ``min(1, hits among the first k)``, so no denominator but that of the mean. Papers
-    on metric learning call the mean Recall@K. ``success``.
-
-    >>> hit_rate_at_k(np.array([[False, True, True], [False, False, True]]), 2)
-    array([1., 0.])
+    Papers on metric learning call its mean over queries Recall@K. ``success``.
     """
     return np.minimum(_hits(relevance, k), 1.0)
 
@@ -206,12 +182,9 @@ def r_precision(relevance: ndarray, *, n_relevant: Counts = None) -> ndarray:
     """Precision at each query's own R: ``hits among the first R / R``.
 
     Needs rows of at least R results. IIR 8.4; ``Rprec``.
-
-    >>> r_precision(np.array([[True, False, True, False]]))  # R is 2
-    array([0.5])
     """
     relevance, total = _cut_at_r(relevance, n_relevant)
-    return _share(relevance.sum(axis=1), total)
+    return relevance.sum(axis=1) / np.maximum(total, 1)
 
 
 def average_precision(
@@ -222,26 +195,19 @@ def average_precision(
     ``sum of precision@i over the ranks i ≤ k that hold a hit / R``; without k, all
     ranks. The denominator is R for AP@k, too: never the hits found (one hit at rank 1
     would score 1), nor min(k, R) (another AP@k). IIR 8.4; ``map``, ``map_cut``.
-
-    >>> relevance = np.array([[True, False, True, False]])  # (1/1 + 2/3) / 2, (1/1) / 2
-    >>> average_precision(relevance).round(3), average_precision(relevance, k=2)
-    (array([0.833]), array([0.5]))
     """
     relevance, total = _rows_and_r(relevance, n_relevant)
     if k is not None:
         relevance = relevance[:, : check_k(k)]
     precision = relevance.cumsum(axis=1) / _ranks(relevance)  # (q, n)
-    return _share((precision * relevance).sum(axis=1), total)
+    return (precision * relevance).sum(axis=1) / np.maximum(total, 1)
 
 
 def average_precision_at_r(relevance: ndarray, *, n_relevant: Counts = None) -> ndarray:
-    """Average precision over the first R results, R being each query's own.
+    """Average precision over the first R results: a hit after rank R is worth nothing.
 
-    ``sum of precision@i over the ranks i ≤ R that hold a hit / R``: a hit after rank R
-    is worth nothing. Musgrave, Belongie, Lim, *A Metric Learning Reality Check*, 2020.
-
-    >>> average_precision_at_r(np.array([[True, False, True, False]]))  # (1/1) / 2
-    array([0.5])
+    ``sum of precision@i over the ranks i ≤ R that hold a hit / R``. Musgrave, Belongie,
+    Lim, *A Metric Learning Reality Check*, 2020.
     """
     relevance, total = _cut_at_r(relevance, n_relevant)
     return average_precision(relevance, n_relevant=total)
@@ -251,9 +217,6 @@ def reciprocal_rank(relevance: ndarray) -> ndarray:
     """``1 / rank of the first hit``, 0 without one; its mean over queries is MRR.
 
     Voorhees, *The TREC-8 Question Answering Track Report*, 1999; ``recip_rank``.
-
-    >>> reciprocal_rank(np.array([[False, True, True], [False, False, False]]))
-    array([0.5, 0. ])
     """
     relevance = _as_rows(relevance)
     return (relevance / _ranks(relevance)).max(axis=1, initial=0.0)
@@ -265,9 +228,6 @@ def ndcg_at_k(relevance: ndarray, k: int, *, n_relevant: Counts = None) -> ndarr
     DCG is the sum of 1 / log2(1 + i) over the ranks i ≤ k that hold a hit; the ideal
     page begins with min(k, R) hits, so it scores 1 also where R > k. Järvelin,
     Kekäläinen, *Cumulated gain-based evaluation of IR techniques*, 2002; ``ndcg_cut``.
-
-    >>> ndcg_at_k(np.array([[True, False, True]]), 3).round(3)  # 1.5 / 1.631
-    array([0.92])
     """
     (relevance, total), k = _rows_and_r(relevance, n_relevant), check_k(k)
     gains = relevance / np.log2(1 + _ranks(relevance))  # (q, n)
@@ -290,14 +250,9 @@ def score_retrieval(
     """Rank unit vectors of shapes (q, d) and (n, d) by cosine, and average the scores.
 
     A query that has no relevant candidate is not counted; ValueError if none has one.
-
-    >>> scores = score_retrieval(np.eye(2), np.eye(2), ["a", "b"], ["a", "b"])
-    >>> scores.precision_at_1, scores.mean_average_precision
-    (1.0, 1.0)
     """
-    relevance = rank_relevance(
-        queries @ embeddings.T, query_labels, labels, exclude=exclude
-    )
+    similarities = queries @ embeddings.T
+    relevance = rank_relevance(similarities, query_labels, labels, exclude=exclude)
     relevance = relevance[relevance.any(axis=1)]
     if not len(relevance):
         raise ValueError(
@@ -329,17 +284,12 @@ def ann_recall(
     what was found. Order does not matter; an id found twice counts once, −1 never, and
     a collection smaller than k counts as it is. With ``exact_ids[:, :1]``: FAISS's R@n.
 
-    With similarities, a result also counts that is as near as the k-th neighbour (to
-    within `tolerance`): which of several at one distance comes last is chance. Pass
-    true ones (a compressed index reports estimates), and distances as ``-distances``.
-    See Aumüller, Bernhardsson, Faithfull, *ANN-Benchmarks*, 2020.
+    With similarities (true ones, not a compressed index's estimates; distances as
+    ``-distances``), a result as near as the k-th neighbour counts, too: which of those
+    at one distance comes last is chance. Aumüller et al., *ANN-Benchmarks*, 2020.
 
-    >>> ids, exact_ids = np.array([[1, 2, 9]]), np.array([[2, 1, 4]])
-    >>> ann_recall(ids, exact_ids).round(2)
-    array([0.67])
-    >>> near = np.array([[0.8, 0.9, 0.5]]), np.array([[0.9, 0.8, 0.5]])
-    >>> ann_recall(ids, exact_ids, similarities=near[0], exact_similarities=near[1])
-    array([1.])
+    >>> ann_recall(np.array([[1, 2, 9, 8]]), np.array([[2, 1, 4, 3]]))
+    array([0.5])
     """
     ids = _as_ids(ids, "ids")
     exact_ids = _as_ids(exact_ids, "exact_ids", queries=len(ids))
@@ -351,12 +301,19 @@ def ann_recall(
         )
     near = np.zeros(ids.shape, dtype=bool)
     if similarities is not None or exact_similarities is not None:
-        last = _last_similarity(exact_ids, exact_similarities, tolerance)
-        near = _beside(similarities, ids, "similarities") >= last
+        similarities = _beside(similarities, ids, "similarities")
+        exact = _beside(exact_similarities, exact_ids, "exact_similarities")
+        if (exact[:, 1:] > exact[:, :-1] + tolerance).any():
+            raise ValueError(
+                "exact_similarities must fall from left to right. Received: rising "
+                "ones. If these are distances, pass them negative: -distances."
+            )
+        last = np.where(exact_ids == -1, np.inf, exact).min(axis=1, keepdims=True)
+        near = similarities >= last - tolerance
     recalls = np.zeros(len(ids))
-    for row, exact in enumerate(exact_ids):
-        neighbours, found = _without_empty(exact), _without_empty(ids[row])
-        hits = found & (neighbours | _without_empty(ids[row, near[row]]))
+    for row, exact_row in enumerate(exact_ids.tolist()):
+        neighbours, found = set(exact_row) - {-1}, set(ids[row].tolist()) - {-1}
+        hits = found & (neighbours | set(ids[row, near[row]].tolist()))
         recalls[row] = min(len(hits), len(neighbours)) / len(neighbours)
     return recalls
 
@@ -377,8 +334,7 @@ def bootstrap_mean(
     mean, and again; the interval is what the middle 95 % of those means span. It
     reflects only which queries were sampled, and takes them for independent: of five
     views of one thing, pass the mean. It is too narrow for few queries, and has no
-    width where all values are equal. The same `seed` gives the same interval. See
-    Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13.
+    width where all values are equal. Efron, Tibshirani, 1993, chapter 13.
 
     >>> print(bootstrap_mean(np.array([0.0, 1.0] * 50)))
     0.50 [0.40, 0.60]
@@ -416,12 +372,10 @@ def compare_paired(
     The interval is `bootstrap_mean` of ``scores_a - scores_b``, arrays of shape (q,).
     The p-value is a sign-flip permutation test, two-sided: were A and B alike, each
     difference might as well have had the other sign; p is how often random signs give a
-    mean as far from 0 as the one measured, ``(1 + times as far) / (1 + n_resamples)``,
-    never 0. See Smucker, Allan, Carterette, *A Comparison of Statistical Significance
-    Tests for Information Retrieval Evaluation*, CIKM 2007.
+    mean as far from 0 as the one measured: ``(1 + times as far) / (1 + n_resamples)``.
+    Smucker, Allan, Carterette, *A Comparison of Statistical Significance Tests*, 2007.
 
-    >>> comparison = compare_paired(np.full(10, 0.7), np.full(10, 0.5))
-    >>> comparison.p_value < 0.01  # only 2 of the 1024 ways to choose signs are as far
+    >>> compare_paired(np.full(10, 0.7), np.full(10, 0.5)).p_value < 0.01
     True
     """
     from scipy.stats import monte_carlo_test
@@ -454,21 +408,14 @@ def compare_paired(
 
 
 def _as_array(
-    values: Any,
-    name: str,
-    rule: str,
-    shape: tuple[int | str, ...],
-    *,
-    kinds: str = "",
-    fix: str = "",
+    values: Any, name: str, rule: str, shape: Shape, *, kinds: str = "", fix: str = ""
 ) -> ndarray:
     """Check shape (a word in it fits any length) and, if given, the kinds of dtype."""
     array = np.asarray(values)
-    fits = array.ndim == len(shape) and all(
-        isinstance(wanted, str) or wanted == size
-        for wanted, size in zip(shape, array.shape, strict=True)
-    )
-    if not fits or (kinds and array.dtype.kind not in kinds):
+    pairs = zip(shape, array.shape, strict=False)
+    fits = all(isinstance(wanted, str) or wanted == size for wanted, size in pairs)
+    right = array.ndim == len(shape) and (not kinds or array.dtype.kind in kinds)
+    if not (fits and right):
         wanted = str(shape).replace("'", "")
         received = None if values is None else f"{array.dtype} of shape {array.shape}"
         message = f"{name} must {rule} {wanted}. Received: {received}. {fix}"
@@ -522,9 +469,9 @@ def _as_comparable(
     of_queries = _as_array(of_queries, f"query_{name}", "have shape", ("queries",))
     of_candidates = _as_array(of_candidates, name, "have shape", ("candidates",))
     pair = of_queries, of_candidates
-    text = [array.dtype.kind in "US" for array in pair]
-    numbers = [array.dtype.kind in "biuf" and array.size > 0 for array in pair]
-    if any(text) and any(numbers):  # NumPy calls all of them different
+    # An empty list is an array of floats, and may stand for anything.
+    kinds = {a.dtype.kind for a in pair if a.size or a.dtype.kind in "US"}
+    if kinds & set("US") and kinds & set("biuf"):  # NumPy calls all of them different
         raise ValueError(
             f"query_{name} and {name} must be of one kind. "
             f"Received: {pair[0].dtype} and {pair[1].dtype}. Convert one: .astype(str)."
@@ -571,25 +518,3 @@ def _ranks(relevance: ndarray) -> ndarray:
 def _cut_at_r(relevance: ndarray, n_relevant: Counts) -> tuple[ndarray, ndarray]:
     relevance, total = _rows_and_r(relevance, n_relevant)
     return relevance & (_ranks(relevance) <= total[:, None]), total
-
-
-def _share(part: ndarray, total: ndarray) -> ndarray:
-    return part / np.maximum(total, 1)  # 0 of 0 is 0
-
-
-def _without_empty(ids: ndarray) -> set[int]:
-    return set(ids.tolist()) - {-1}
-
-
-def _last_similarity(
-    exact_ids: ndarray, exact_similarities: ndarray | None, tolerance: float
-) -> ndarray:
-    """Similarity from which on a result is as near as the k-th neighbour: (q, 1)."""
-    exact = _beside(exact_similarities, exact_ids, "exact_similarities")
-    if (exact[:, 1:] > exact[:, :-1] + tolerance).any():
-        raise ValueError(
-            "exact_similarities must fall from left to right, best first. Received: "
-            "rising ones. If these are distances, pass them negative: -distances."
-        )
-    present = exact_ids != -1
-    return np.where(present, exact, np.inf).min(axis=1, keepdims=True) - tolerance

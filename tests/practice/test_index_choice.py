@@ -4,7 +4,7 @@ import doctest
 
 import faiss
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.practice import index_choice as module
@@ -88,6 +88,7 @@ room = st.floats(24, 20_000)
 
 
 @given(*SIZES, room)
+@settings(deadline=None)  # the machine may be busy
 def test_every_choice_is_known_to_faiss_and_fits(n, d, room):
     choice = choose(n, d, memory=n * room)
     index = faiss.index_factory(d, choice.factory)
