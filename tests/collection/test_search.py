@@ -10,18 +10,17 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from painted import FakeEmbedder, paint
+from painted import FakeEmbedder, forge, paint
 from PIL import Image
 
 from utils import images, indexes
 from utils.collection import search
-from utils.collection.bundles import read_bundle, write_bundle
+from utils.collection.bundles import read_bundle
 from utils.collection.search import ImageSearch
 from utils.embeddings import load_embedder
 from utils.errors import IndexFileError, LookalikeError, PictureError
@@ -644,16 +643,6 @@ def test_a_bundle_moves_without_its_pictures(living, folder, tmp_path, embedder)
     assert found.update() == ([], [], [], found.paths, [])
 
 
-def forge(folder: Path, change) -> None:
-    """Change the table of pictures and make all hashes fit again."""
-    bundle = read_bundle(folder)
-    files, build = dict(bundle.files), bundle.build[::-1]
-    change(files)
-    if table := files.get("items.json"):
-        files["items.json"] = table.replace(bundle.build.encode(), build.encode())
-    write_bundle(folder, files, bundle.facts, build=build)
-
-
 @pytest.mark.parametrize(
     "path",
     ["../secret.png", "a/../../secret.png", "/etc/passwd", "a//0.png", "./a/0.png"]
@@ -742,57 +731,6 @@ def test_a_folder_that_leaves_the_root_is_refused(living, tmp_path, embedder, wr
 
     forge(tmp_path / "saved", change)
     with pytest.raises(IndexFileError, match=r"items\.json: expected the table"):
-        ImageSearch.load(tmp_path / "saved", embedder=embedder)
-
-
-def test_parts_of_two_saves_are_told_apart_even_when_hashes_fit(
-    living, folder, tmp_path, embedder
-):
-    living.save(tmp_path / "one")
-    paint(folder / "a" / "0.png", 70)
-    again = ImageSearch.from_folder(folder, embedder=embedder)  # the same ids
-    again.save(tmp_path / "two")
-    two = read_bundle(tmp_path / "two")
-    for name in two.files:
-        spoiled = tmp_path / f"spoiled-{name}"
-        shutil.copytree(tmp_path / "one", spoiled)
-        one = read_bundle(spoiled)
-        files = one.files | {name: two.files[name]}
-        shutil.rmtree(one.folder)
-        write_bundle(spoiled, files, one.facts, build=one.build)
-        with pytest.raises(IndexFileError, match=r"items\.json.*different saves"):
-            ImageSearch.load(spoiled, embedder=embedder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.pop("items.json"), "expected index.faiss, items.json"),
-        (lambda f: f.pop("index.faiss"), "expected index.faiss, items.json"),
-        (lambda f: f.update({"items.json": b"[]"}), "expected the table of pictures"),
-        (lambda f: f.update({"items.json": b"{}"}), "expected the table of pictures"),
-        (lambda f: f.update({"items.json": b"[" * 9**5}), "expected the table of pict"),
-        (
-            lambda f: f.update({"items.json": f["items.json"][:-9]}),
-            "expected the table",
-        ),
-        (lambda f: f.update({"index.faiss": b"x"}), "different saves"),
-    ],
-)
-def test_parts_of_another_kind_are_refused(living, tmp_path, embedder, change, message):
-    living.save(tmp_path / "saved")
-    forge(tmp_path / "saved", change)
-    with pytest.raises(IndexFileError, match=f"saved.*{message}"):
-        ImageSearch.load(tmp_path / "saved", embedder=embedder)
-
-
-def test_an_index_of_other_ids_than_the_tables_is_refused(living, tmp_path, embedder):
-    state = living._state
-    index = state.index.copy()
-    index.remove([0])
-    living._state = replace(state, index=index)
-    living.save(tmp_path / "saved")
-    with pytest.raises(IndexFileError, match="expected the 12 ids .* Received 11 ids"):
         ImageSearch.load(tmp_path / "saved", embedder=embedder)
 
 

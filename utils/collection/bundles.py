@@ -45,6 +45,7 @@ LINE = re.compile(
 MAX_SMALL_FILE = 64_000_000  # bytes; a pointer or a manifest is far smaller
 SECONDS_TO_WAIT = 60.0  # for another process that saves into the same folder
 SECONDS_FOR_READERS = 1.0  # Windows replaces no file while somebody reads it
+AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 ADVICE = "Build it again and save it."
 
 Content = bytes | Callable[["Tally"], object]
@@ -125,8 +126,6 @@ def write_bundle(
     OSError
         If the disk is full or not writable, or (`TimeoutError`) another process has
         been saving into this folder for a minute.
-    ValueError
-        If a file's name is not a plain one.
     """
     for name in files:
         if not FILE_NAME.fullmatch(name) or name in (MANIFEST, POINTER):
@@ -354,19 +353,16 @@ def _opened_plain(path: Path, most: int) -> Iterator[io.BufferedReader]:
             )
         if status.st_size > most:
             _check_equal(path, "size in bytes", status.st_size, most)
-        with _patiently(lambda: open(path, "rb", opener=_open_plain)) as file:
+        # Meanwhile the file may have become a pipe or a link.
+        with _patiently(
+            lambda: open(path, "rb", opener=lambda p, f: os.open(p, f | AT_ONCE))
+        ) as file:
             yield file
     except (OSError, ValueError) as error:
         raise IndexFileError(
             f"{path}: expected a file that can be read. Received: "
             f"{getattr(error, 'strerror', None) or error}. {ADVICE}"
         ) from error
-
-
-def _open_plain(path: str, flags: int) -> int:
-    # Between the check and the opening a file may have become a pipe or a link.
-    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-    return os.open(path, flags | extra)
 
 
 def _check_equal(path: Path, what: str, found: object, expected: object) -> None:

@@ -29,15 +29,10 @@ class Catalogue:
 
     Two names for one file, through links or ``..``, are one picture.
 
-    Parameters
-    ----------
-    items : mapping of int to Item
-        Paths are absolute.  As an attribute it is in the order of the ids, and cannot
-        be written to.
-    root : path
-        The collection's own folder, which stays the same whatever is added.
-    real_paths : mapping of str to int, optional
-        The id of each file's real name, where they are known already.
+    `items` have absolute paths; as an attribute they are in the order of the ids, and
+    cannot be written to.  `root` is the collection's own folder, which stays the same
+    whatever is added.  `real_paths` has the id of each file's real name, where they are
+    known already.
     """
 
     def __init__(

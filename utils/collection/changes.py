@@ -110,14 +110,9 @@ def plan_changes(wanted: Mapping[Path, str | None], catalogue: Catalogue) -> Pla
 def plan_update(
     found: Collection, folder: str | os.PathLike, catalogue: Catalogue
 ) -> tuple[dict[Path, str | None], list[int]]:
-    """Compare a scan of a folder with a catalogue.
+    """Return what a scan of a folder wants (see `plan_changes`), and what has gone.
 
-    Returns
-    -------
-    wanted : dict of Path to label or None
-        For `plan_changes`.
-    gone : list of int
-        The ids of pictures that are no longer in the folder.
+    These are ids of pictures that were in the folder.  ValueError, if all would go.
     """
     find, known = finder(catalogue), set(catalogue.below(folder))
     if known and not len(found):
@@ -142,14 +137,9 @@ def plan_update(
 
 
 def compare(item: Item) -> tuple[str, str]:
-    """Compare a file with what was embedded.
+    """Say whether a file is what was embedded, and why not.
 
-    Returns
-    -------
-    state : {"same", "changed", "missing", "unreadable"}
-        Unreadable: nobody can tell whether it has changed.
-    reason : str
-        The same in words.
+    It is "same", "changed", "missing", or, if nobody can tell, "unreadable".
     """
     try:
         if images.sha256_of(item.path) == item.sha256:

@@ -46,8 +46,6 @@ from utils.embeddings import Embedder, load_embedder
 from utils.errors import IndexFileError, PictureError, check_k, printable
 from utils.images import Collection, PictureSource, Refusal
 
-NO_VECTORS = np.empty((0, 0), dtype=np.float32)
-
 
 @dataclass(frozen=True)
 class _State:
@@ -105,19 +103,10 @@ class ImageSearch:
         embedder: Embedder | None = None,
         progress: bool = False,
     ) -> "ImageSearch":
-        """Index every picture below a folder; folder names become labels.
+        """Index every picture below a folder; the names of its folders become labels.
 
-        Parameters
-        ----------
-        folder : path
-            Holds class folders, loose pictures, or both.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such folder.
-        ValueError
-            If no picture in it can be read.  Where some can, `refused` names the rest.
+        FileNotFoundError, if there is no such folder; ValueError, if no picture in it
+        can be read.  Where some can, `refused` names the rest.
         """
         found = images.scan_folder(folder)
         if not len(found):
@@ -196,13 +185,8 @@ class ImageSearch:
         ------
         IndexFileError
             If a file is missing or damaged or belongs to another save, a path leads
-            out of the root, or another embedder made the vectors.
-
-        Warns
-        -----
-        RuntimeWarning
-            If pictures were left out, because a link takes them out of the root, or
-            because they lie outside the `root` given; `refused` names them.
+            out of the root, or another embedder made the vectors.  (A picture that a
+            link takes out of the root is left out, with a warning.)
         """
         index, catalogue, pipeline = read_collection(folder, root=root, mmap=mmap)
         if embedder is not None and embedder.pipeline != pipeline:
@@ -224,7 +208,7 @@ class ImageSearch:
         )
         self.refused += [Refusal(self.path_of(id), reason) for id in strays]
         before = len(self)
-        self._commit(strays, {}, [], NO_VECTORS)
+        self._commit(strays, {}, [], None)
         warnings.warn(
             f"{len(strays)} of {before} pictures were left out, and are named in "
             f"`refused`. The first: {printable(str(self.refused[0].path))}: {reason}",
@@ -248,8 +232,7 @@ class ImageSearch:
     def paths(self) -> list[Path]:
         """The pictures in the order of their ids.
 
-        Ids are positions in this list until a picture is removed or replaced;
-        `path_of` is right for ever.
+        Their positions here are their ids until one is removed or replaced.
         """
         return [item.path for item in self.items.values()]
 
@@ -260,10 +243,7 @@ class ImageSearch:
 
     @property
     def root(self) -> Path:
-        """The collection's folder: `update` looks through it, labels count from it.
-
-        Pictures that were added from outside do not change it.
-        """
+        """The collection's folder: `update` looks through it, labels count from it."""
         return self._state.catalogue.root
 
     def id_of(self, path: str | os.PathLike) -> int:
@@ -290,11 +270,7 @@ class ImageSearch:
         show_hits([query], [hits], labels=None if label is None else [label])
 
     def check(self) -> list[Refusal]:
-        """Compare the collection with the files; `update` fixes what this finds.
-
-        Returns the pictures that are missing, unreadable or not the ones that were
-        embedded, each with the reason.
-        """
+        """Return the pictures that are missing, unreadable or changed, and why."""
         compared = [(item.path, *compare(item)) for item in self.items.values()]
         return [Refusal(path, why) for path, state, why in compared if state != "same"]
 
@@ -372,13 +348,9 @@ class ImageSearch:
         id, and the old id is gone for good.  Files that cannot be read are reported
         and left out; on any error nothing has changed.
 
-        Parameters
-        ----------
-        paths : iterable of path, or path
-        labels : sequence of str, or str, optional
-            One for each path (ValueError, if not), or one for all.  Default: a known
-            picture keeps its label; a new one gets the name of the first folder below
-            `root` on its path, or "" if it lies outside.
+        `labels` are one for each path (ValueError, if not) or one for all.  Without
+        them a known picture keeps its label; a new one gets the name of the first
+        folder below `root` on its path, or "" if it lies outside.
         """
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         given: Sequence[str | None] = [None] * len(paths)
@@ -403,30 +375,19 @@ class ImageSearch:
                 for i in ids
             ]
             gone = {id: self.path_of(id) for id in named}
-            self._commit(list(gone), {}, [], NO_VECTORS)
+            self._commit(list(gone), {}, [], None)
         return Changes([], [], list(gone.values()), [], [])
 
     def update(
         self, folder: str | os.PathLike | None = None, *, progress: bool = False
     ) -> Changes:
-        """Make the collection agree with a folder: new, changed and vanished files.
+        """Make the collection agree with a folder, `root` by default.
 
-        Files are compared by content, so those that have not changed cost one reading
-        and no computing.  Pictures outside the folder are left alone, and so are
-        those that cannot be looked at just now (no permission, a disk that is off).
-
-        Parameters
-        ----------
-        folder : path, optional
-            Default: `root`.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such folder.
-        ValueError
-            If there is no picture left in it at all: more likely the wrong folder, or
-            a disk that is not mounted.
+        Finds new, changed and vanished files, by content: those that have not changed
+        cost one reading and no computing.  Pictures outside the folder are left alone,
+        and so are those that cannot be looked at just now (no permission, a disk that
+        is off).  FileNotFoundError, if there is no such folder; ValueError, if no
+        picture is left in it: more likely the wrong folder, or a disk not mounted.
         """
         with self._changing:
             catalogue = self._state.catalogue
@@ -446,11 +407,10 @@ class ImageSearch:
         with self._changing:
             state = self._state
             items = list(state.catalogue.items.values())
+            exact = state.index.keeps_vectors or not items
             vectors = None
-            if items and not state.index.keeps_vectors:
+            if not exact:
                 vectors = exact_vectors(items, self.pipeline, lambda: self.embedder)
-            elif not items:
-                vectors = NO_VECTORS.reshape(0, state.index.d)
             index = state.index.rebuilt(vectors=vectors, factory=factory)
             self._state = _State(index, state.catalogue)
 
@@ -485,15 +445,15 @@ class ImageSearch:
         gone: Sequence[int],
         relabelled: Mapping[int, Item],
         new: Sequence[Item],
-        vectors: np.ndarray,
+        vectors: np.ndarray | None,
     ) -> None:
         """Change index and catalogue together, or neither."""
         state = self._state
         index = state.index
         if gone or new:
             index = index.copy()
-            ids = index.replace(
-                gone, vectors if new else NO_VECTORS.reshape(0, index.d)
-            )
+            if vectors is None or not new:
+                vectors = np.empty((0, index.d), dtype=np.float32)
+            ids = index.replace(gone, vectors)
             relabelled = {**relabelled, **dict(zip(ids.tolist(), new, strict=True))}
         self._state = _State(index, state.catalogue.changed(gone, relabelled))

@@ -1,6 +1,6 @@
 """An index that changes and keeps its ids.
 
-In all methods vectors are float32 arrays of shape (n, d).  ValueError, if they have
+Everywhere, vectors are float32 arrays of shape (n, d).  ValueError, if they have
 another shape, type or dimension, or one is NaN, infinite or, for the inner product,
 zero.  KeyError, if an id is not in the index.
 """
@@ -54,9 +54,9 @@ class VectorIndex:
     front.  HNSW cannot remove: there a removed vector stays behind as a tombstone
     that no search returns, until `compact`.
 
-    An IVF with fewer than `points_per_cell` training vectors a cell would be a bad
-    one; a Flat index takes its place, a warning says so, and `needs_retraining` says
-    when there are enough.
+    An IVF with fewer training vectors a cell than `points_per_cell` would be a bad one;
+    a Flat index takes its place, a warning says so, and `needs_retraining` says when
+    there are enough.
 
     Every change is made to a copy, which then takes the old one's place in one step:
     a change that fails changes nothing, and searches from other threads see the old
@@ -70,8 +70,6 @@ class VectorIndex:
         FAISS index factory string.
     metric : {"inner_product", "l2"}
     points_per_cell : int
-        Training vectors that an IVF needs for each cell.  FAISS's own minimum, 39,
-        is the default.
 
     Examples
     --------
@@ -230,17 +228,11 @@ class VectorIndex:
         """Return a new index over the same vectors, trained on all of them.
 
         Ids stay, tombstones go.  `nprobe` stays, too, if the number of cells does.
-
-        Parameters
-        ----------
-        vectors : float32 array of shape (n, d), optional
-            Row i belongs to ``ids[i]``.  Needed where the index keeps only codes
-            (`keeps_vectors`): codes of codes would be worse at every turn.
-        factory, metric : str, optional
-            Default: as they are.
+        `vectors`, whose row i belongs to ``ids[i]``, are needed where the index keeps
+        only codes (`keeps_vectors`): codes of codes would be worse at every turn.
         """
         old = self._state
-        if vectors is None and not parts.keeps_vectors(old.index):
+        if vectors is None and len(old.ids) and not parts.keeps_vectors(old.index):
             raise ValueError(
                 f"{old.factory} keeps codes, not vectors: pass the {len(old.ids)} "
                 "vectors in the order of index.ids. (ImageSearch.retrain takes them "
@@ -282,17 +274,15 @@ class VectorIndex:
     def search(
         self, queries: np.ndarray, k: int, *, among: Iterable[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k nearest vectors of each query.
+        """Find the k nearest vectors of each query, or all n if there are fewer.
 
-        Where FAISS finds fewer (an IVF whose probed cells hold too few, an HNSW graph
+        Where FAISS finds too few (an IVF whose probed cells hold too few, an HNSW graph
         with gaps) the query is searched again in all cells, and exactly if need be.
-        So each query has min(k, n) results, and no id −1.
 
         Parameters
         ----------
         queries : float32 array of shape (q, d)
         k : int
-            More than the index holds is cut to that.
         among : iterable of int, optional
             The only ids that may be found; n is their number then.
 
@@ -301,6 +291,7 @@ class VectorIndex:
         similarities : float32 array of shape (q, min(k, n))
             Best first; squared distances with the metric ``"l2"``.
         ids : int64 array of shape (q, min(k, n))
+            Never −1.
         """
         queries, k = self._check(queries, "queries"), check_k(k)
         state, nprobe = self._state, self.nprobe
