@@ -269,6 +269,16 @@ def test_functions_of_the_tools_are_not_too_long_either():
             assert _body_lines(function) <= TOOL_LINES, f"{path}: {function.name}"
 
 
+@pytest.mark.parametrize("ring", [*RINGS[1:], "tools"])
+def test_test_files_are_named_after_what_they_test(ring):
+    """`test_browser` uses the app from outside; tests of the course stand with others."""
+    source = ROOT / "tools" if ring == "tools" else ROOT / "utils" / ring
+    tested = {path.stem for path in source.glob("*")} | {"browser"}
+    files = {path.stem for path in (ROOT / "tests" / ring).glob("test_*.py")}
+    strays = {name.removeprefix("test_") for name in files} - tested
+    assert strays <= {f"benchmark_{path.stem}" for path in source.glob("benchmark/*")}
+
+
 def test_importing_changes_nothing_for_others():
     assert side_effects(ROOT / "utils") == []
 

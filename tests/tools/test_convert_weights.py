@@ -1,22 +1,11 @@
-"""Conversion to Keras, and (where PyTorch is installed) the training program."""
-
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
+"""tools.convert_weights: what PyTorch exported becomes Keras's weights."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tools.convert_weights import fill, layer_names, save_half
-from tools.plot_training import draw
 from utils.embeddings import build_resnet50, load_embedder, normalize, preprocess
 
-ROOT = Path(__file__).parents[2]
 SIZE = 32
 
 
@@ -85,48 +74,3 @@ def test_a_norm_that_was_not_folded_is_refused(trained, tmp_path):
     with pytest.raises(ValueError, match="too large for float16"):
         save_half(model, tmp_path / "half.weights.h5")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None,
-    reason="PyTorch is not installed (pip install -r tools/requirements-train.txt)",
-)
-def test_training_stops_goes_on_and_exports(tmp_path):
-    """Two classes that differ by colour: a few steps must tell them apart."""
-    rng = np.random.default_rng(seed=0)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    with zipfile.ZipFile(photos / "photos.zip", "w") as archive:
-        for number in range(64):
-            for label, channel in (("red", 0), ("blue", 2)):
-                pixels = rng.integers(0, 60, size=(64, 64, 3)).astype("uint8")
-                pixels[..., channel] += 150
-                Image.fromarray(pixels).save(tmp_path / "one.png")
-                archive.write(tmp_path / "one.png", f"{label}/{number}.png")
-    program = [sys.executable, ROOT / "tools" / "train_resnet50.py", photos]
-    options = ["--batch", "8", "--aside", "32", "--warmup", "0.5", "--rate", "0.05"]
-
-    def train(plan, cooldown):
-        plan = ["--plan", plan, "--cooldown", cooldown]
-        command = [*program, tmp_path / "out", *options, *plan]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            command, check=True, capture_output=True, text=True, env=environment
-        ).stdout
-
-    train("32x1", "0.5")
-    assert "going on after step 12" in train("32x3", "1")
-    lines = (tmp_path / "out" / "log.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    assert [record["pass"] for record in records] == [1, 2, 3]
-    assert max(record["average"] for record in records) > 0.9
-    with np.load(tmp_path / "out" / "weights.npz") as arrays:
-        fill(build_resnet50(SIZE), dict(arrays))
-
-
-def test_the_curve_is_drawn_from_the_log_of_the_shipped_weights(tmp_path):
-    draw(ROOT / "models" / "training.jsonl", tmp_path / "curve.png")
-    with Image.open(tmp_path / "curve.png") as drawn:
-        shipped = Image.open(ROOT / "models" / "training.png")
-        assert drawn.size == shipped.size
-        assert drawn.convert("L").getextrema() == (0, 255)
