@@ -313,7 +313,10 @@ def test_a_users_own_file_in_keras_place_is_never_deleted(keras_home):
 
 # --------------------------------------------------------------- quiet and lazy
 def test_importing_the_module_does_not_import_tensorflow():
-    code = "import sys, utils.embeddings, utils.collection.search; print('tensorflow' in sys.modules)"
+    code = (
+        "import sys, utils.embeddings, utils.collection.search\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -36,7 +36,9 @@ def test_painted_pictures_open_and_no_two_are_alike(tmp_path):
     assert len(hashes) == 50
 
 
-@pytest.mark.parametrize("name", [extraction.LOOP, "Lookalike, TensorFlow"])
+@pytest.mark.parametrize(
+    "name", [extraction.LOOP, extraction.DEFAULT, "Lookalike, TensorFlow"]
+)
 def test_a_contender_embeds_in_a_process_of_its_own(name, tmp_path):
     files = extraction._paint(tmp_path / "small", 20, (64, 48))
     with extraction.Process(name, 32, files, tmp_path / "log") as worker:
@@ -53,27 +55,49 @@ def test_a_contender_that_fails_names_its_log(tmp_path):
 
 
 def row(name, speeds, **more):
-    figures = {"cosine": 1.0, "top10": 1.0, "map": 0.5}
-    return {"name": name, "speeds": speeds, "runtime": "tensorflow"} | figures | more
+    return {
+        "name": name,
+        "speeds": speeds,
+        "cosine": 1.0,
+        "top10": 1.0,
+        "map": 0.5,
+    } | more
+
+
+ROWS = [
+    row(extraction.LOOP, [10.0, 12.0]),
+    row(extraction.DATASET, [30.0, 30.0]),
+    row("batches, one thread", [40.0, 40.0]),
+    row(extraction.DEFAULT, [33.0, 33.0], network=90.0, product=100.0),
+    row(extraction.BFLOAT16, [44.0, 44.0]),
+    row(extraction.INT8, [100.0, 120.0], top10=0.9, network=300.0),
+]
 
 
 def test_the_page_says_which_targets_were_met():
-    rows = [
-        row(extraction.LOOP, [10.0, 12.0]),
-        row(extraction.DATASET, [30.0, 30.0]),
-        row("batches, one thread", [40.0, 40.0]),
-        row(extraction.DEFAULT, [44.0, 44.0]),
-        row("Lookalike, TensorFlow", [44.0, 44.0], network=90.0, product=100.0),
-        row("Lookalike, int8", [100.0, 120.0], top10=0.9, network=300.0),
-    ]
     machine = {"processor": "P", "cores": 2, "memory_gb": 8, "system": "S"}
     machine |= {"versions": {"Python": "3.13"}}
-    result = {"title": "the gallery", "size": 224, "n": 5, "rows": rows}
+    slow = row(extraction.DEFAULT, [29.0, 29.0])
+    results = [
+        {"title": "the gallery", "size": 224, "n": 5, "rows": ROWS},
+        {"title": "the gallery", "size": 64, "n": 5, "rows": [*ROWS[:3], slow]},
+    ]
     report = {"machine": machine, "busy": 0.1, "date": "2026-01-01", "versions": {}}
-    report |= {"results": [result]}
-    text = "\n".join(extraction_page.page(report))
-    assert "4 times the loop: 4.03, at least 4: **met**" in text
-    assert "twice `predict` on a dataset: 1.47, at least 2: **missed**" in text
+    text = "\n".join(extraction_page.page(report | {"results": results}))
+    assert "dataset, the gallery, input 224: 1.1, at least 1: **met**" in text
+    assert "dataset, the gallery, input 64: 0.967, at least 1: **missed**" in text
+    assert "bfloat16: 4 times the loop: 4.03, at least 4: **met**" in text
+    assert (
+        "bfloat16: twice `predict` on a dataset: 1.47, at least 2: **missed**" in text
+    )
     assert "int8: top 10 agreement: 0.9, at least 0.95: **missed**" in text
     assert "90 of 100 GFLOP/s, 90%" in text
     assert "300 GOP/s" in text
+
+
+def test_ratios_are_printed_side_by_side(capsys):
+    extraction.print_ratios(ROWS[1:], 224)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["input", "224", "pictures/s", "×", "dataset"]
+    assert printed[1].split()[-3:] == ["30.0", "1.00", "(1.00–1.00)"]
+    assert printed[3].split() == ["Lookalike", "33.0", "1.10", "(1.10–1.10)"]

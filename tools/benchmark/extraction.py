@@ -1,6 +1,7 @@
 """Compare ways from picture files to vectors, and write EXTRACTION.md.
 
-python -m tools.benchmark.extraction                    # the gallery, input size 224
+python -m tools.benchmark.extraction                    # the gallery, at 224 and 64
+python -m tools.benchmark.extraction ratio --size 224 64  # two rows, no page
 python -m tools.benchmark.extraction --photos FOLDER    # and pictures of yours
 python -m tools.benchmark.extraction memory             # peak of memory, warm start
 python -m tools.benchmark.extraction page               # the page anew, from the last
@@ -20,7 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,15 +31,31 @@ from unittest import mock
 
 import numpy as np
 
-from tools.benchmark.extraction_page import DATASET, DEFAULT, LOOP, PEAK_SIDE, page
+from tools.benchmark.extraction_page import (
+    BFLOAT16,
+    DATASET,
+    DEFAULT,
+    INT8,
+    LOOP,
+    PEAK_SIDE,
+    page,
+    ratios,
+)
 from tools.benchmark.machine import describe, load
 from tools.benchmark.worker import memory
 from utils import images
 from utils.collection import extraction
 from utils.collection.cache import VectorCache
 from utils.collection.search import ImageSearch
-from utils.embeddings import Embedder, import_keras, load_embedder, normalize
-from utils.fast import runtimes
+from utils.embeddings import (
+    Embedder,
+    import_keras,
+    import_tensorflow,
+    load_embedder,
+    normalize,
+)
+from utils.fast.embedder import FastEmbedder, load_fast_embedder
+from utils.fast.runtimes import import_openvino
 from utils.gallery import read_metadata
 from utils.metrics import average_precision, rank_relevance
 
@@ -71,9 +88,7 @@ def loop(embedder: Embedder) -> Way:
 
 def dataset(embedder: Embedder) -> Way:
     """Let tf.data read, decode, batch and prefetch, and `predict` once."""
-    keras = import_keras()
-    import tensorflow as tf
-
+    keras, tf = import_keras(), import_tensorflow()
     size = embedder.input_size
 
     def decode(path: Any) -> Any:
@@ -177,7 +192,7 @@ def batches(embedder: Embedder) -> Way:
 
 
 def ours(embedder: Embedder) -> Way:
-    """Use `utils.collection.extraction.embed_files`, with a cache that knows nothing yet."""
+    """Use `embed_files` as it comes, with a cache that knows nothing yet."""
 
     def run(files: Files) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
@@ -211,14 +226,22 @@ class Contender:
 
     name: str
     make: Callable[[Embedder], Way]
-    precision: str = "float32"
-    runtime: str = "auto"
+    precision: str = ""  # "" is plain `load_embedder`
+    runtime: str | None = None
     needs: str = "tensorflow"
 
     @property
     def is_missing(self) -> bool:
         """Whether its library is not installed."""
         return importlib.util.find_spec(self.needs) is None
+
+    def load(self, size: int) -> Embedder:
+        """Return the embedder that it is to use."""
+        if not self.precision:
+            return load_embedder(input_size=size, verbose=False)
+        return load_fast_embedder(
+            self.precision, runtime=self.runtime, input_size=size, verbose=False
+        )
 
 
 CONTENDERS = [
@@ -227,11 +250,11 @@ CONTENDERS = [
     Contender("batches, one thread", batches),
     Contender("PyTorch eager, channels last", torch_eager, needs="torch"),
     Contender("ONNX Runtime", onnx, needs="onnxruntime"),
-    Contender("Lookalike, TensorFlow", ours, runtime="tensorflow"),
-    Contender("Lookalike, OpenVINO", ours, runtime="openvino", needs="openvino"),
-    Contender(DEFAULT, ours, precision="auto"),
-    Contender("Lookalike, bfloat16", ours, precision="bfloat16"),
-    Contender("Lookalike, int8", ours, precision="int8", needs="nncf"),
+    Contender(DEFAULT, ours),
+    Contender("Lookalike, TensorFlow", ours, "float32", "tensorflow"),
+    Contender("Lookalike, OpenVINO", ours, "float32", "openvino", needs="openvino"),
+    Contender(BFLOAT16, ours, "bfloat16"),
+    Contender(INT8, ours, "int8", needs="nncf"),
 ]
 
 
@@ -241,26 +264,15 @@ class Worker:
 
     def __init__(self, name: str, size: int, files: list[str]) -> None:
         contender = next(c for c in CONTENDERS if c.name == name)
-        embedder = load_embedder(
-            input_size=size,
-            verbose=False,
-            precision=contender.precision,
-            runtime=contender.runtime,
-        )
-        self.embedder, self.name = embedder, name
+        self.embedder, self.name = contender.load(size), name
         self.files = [Path(file) for file in files]
-        self.way = contender.make(embedder)
+        self.way = contender.make(self.embedder)
 
     def warm(self, out: str) -> dict[str, Any]:
-        """Embed once for the vectors; a default makes its choice on the way."""
+        """Embed once for the vectors; networks are compiled on the way."""
         start = perf_counter()
-        if self.name == DEFAULT:  # what a long job has behind it
-            pixels = images.load_pictures(self.files[:32], self.embedder.input_size)[0]
-            while self.embedder.run.is_undecided:
-                self.embedder.embed(pixels)
         np.save(out, self.way(self.files))
-        ran = getattr(self.embedder.run, "name", "") if "Lookalike" in self.name else ""
-        return {"seconds": perf_counter() - start, "runtime": ran}
+        return {"seconds": perf_counter() - start}
 
     def go(self) -> dict[str, float]:
         """Embed the files: pictures a second, from file to vector."""
@@ -271,17 +283,20 @@ class Worker:
 
     def network(self) -> dict[str, float]:
         """Run the network alone, and the same library's largest matrix product."""
-        pixels = images.load_pictures(self.files[:32], self.embedder.input_size)[0]
-        run, seconds = self.embedder.run, []
-        run(pixels)
+        embedder, seconds = self.embedder, []
+        pixels = images.load_pictures(self.files[:32], embedder.input_size)[0]
+        embedder.forward(pixels)
         while sum(seconds) < PEAK_SECONDS:
             start = perf_counter()
-            run(pixels)
+            embedder.forward(pixels)
             seconds.append(perf_counter() - start)
-        speed = flops(self.embedder) * len(pixels) / median(seconds) / 1e9
-        if self.embedder.precision == "int8":  # no product of whole numbers to be had
+        speed = flops(embedder) * len(pixels) / median(seconds) / 1e9
+        library, precision = "tensorflow", "float32"
+        if isinstance(embedder, FastEmbedder):
+            library, precision = embedder.runtime, embedder.precision
+        if precision == "int8":  # no product of whole numbers to be had
             return {"network": speed}
-        product = 2 * PEAK_SIDE**3 / matrix_product(run.name, self.embedder.precision)
+        product = 2 * PEAK_SIDE**3 / matrix_product(library, precision)
         return {"network": speed, "product": product / 1e9}
 
     def peak(self) -> dict[str, float]:
@@ -310,15 +325,14 @@ def matrix_product(library: str, precision: str) -> float:
     rng = np.random.default_rng(seed=0)
     a, b = rng.normal(size=(2, PEAK_SIDE, PEAK_SIDE)).astype(np.float32)
     if library == "tensorflow":
-        import tensorflow as tf
-
+        tf = import_tensorflow()
         a, b = (tf.cast(tf.constant(x), precision) for x in (a, b))
         multiply = tf.function(tf.matmul)
 
         def run() -> Any:
             return multiply(a, b)[0, 0].numpy()
     else:
-        openvino = runtimes.import_openvino()
+        openvino = import_openvino()
         from openvino import opset13 as ops
 
         left, right = (ops.parameter(x.shape, np.float32) for x in (a, b))
@@ -392,12 +406,20 @@ class Process:
 
 
 # ------------------------------------------------------------------- the comparison
-def compare(files: Files, labels: Sequence[str], size: int, rounds: int) -> list[dict]:
-    """Let all contenders embed the files in turns: a row for each."""
-    rows = []
+def compare(
+    collection: tuple[Files, Sequence[str]],
+    size: int,
+    rounds: int,
+    *,
+    only: Container[str] | None = None,
+) -> list[dict]:
+    """Let contenders, all or some, embed files in turns: a row for each."""
+    (files, labels), rows = collection, []
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         workers = {}
         for number, contender in enumerate(CONTENDERS):
+            if only and contender.name not in only:
+                continue
             if contender.is_missing:
                 print(f"{contender.name}: {contender.needs} is not installed")
                 continue
@@ -422,12 +444,25 @@ def compare(files: Files, labels: Sequence[str], size: int, rounds: int) -> list
                 row["speeds"].append(workers[row["name"]].ask(do="go")["speed"])
             print(f"round {number + 1} of {rounds}", flush=True)
         for row in rows:
-            if "Lookalike," in row["name"]:
+            if "Lookalike" in row["name"]:
                 row |= workers[row["name"]].ask(do="network")
         exact = exact_vectors(files, size)
         for row in rows:
             row |= agreement(np.load(row.pop("out")), exact, labels)
+    print_ratios(rows, size)
     return rows
+
+
+def print_ratios(rows: Sequence[dict], size: int) -> None:
+    """Print each row's speed and how often it is as fast as `predict` on a dataset."""
+    base = next(row for row in rows if row["name"] == DATASET)
+    print(f"{f'input {size}':30}{'pictures/s':>11}{'× dataset':>11}")
+    for row in rows:
+        times, speed = ratios(row, base), median(row["speeds"])
+        spread = f"({min(times):.2f}–{max(times):.2f})"
+        print(
+            f"{row['name']:30}{speed:11.1f}{median(times):11.2f} {spread}", flush=True
+        )
 
 
 def exact_vectors(files: Files, size: int) -> np.ndarray:
@@ -467,6 +502,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     kept = options.work / "extraction.json"
     report = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    if options.command == "ratio":
+        for _, files, labels in collections(options):
+            for size in options.size:
+                only = (DATASET, DEFAULT)
+                compare((files, labels), size, options.rounds, only=only)
+        return 0
     if options.command == "run":
         report |= {"machine": vars(describe()), "busy": load(), "versions": versions()}
         report["date"] = datetime.date.today().isoformat()
@@ -474,7 +515,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {"title": title, "size": size, "n": len(files), "rows": rows}
             for title, files, labels in collections(options)
             for size in options.size
-            for rows in [compare(files, labels, size, options.rounds)]
+            for rows in [compare((files, labels), size, options.rounds)]
         ]
     if "results" not in report:
         parser().error(f"{kept}: expected results of an earlier run. Run it first.")
@@ -519,7 +560,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = options.add_argument
-    add("command", nargs="?", choices=["run", "memory", "page"], default="run")
+    add("command", nargs="?", choices=["run", "ratio", "memory", "page"], default="run")
     add("--photos", type=Path, help="folder of pictures beside the gallery")
     add("--size", type=int, nargs="+", default=[224, 64], help="input sizes")
     add("--every", type=int, default=4, help="take one of so many gallery pictures")
