@@ -97,6 +97,7 @@ class VectorIndex:
 
     def _begin(self, state: State, nprobe: int | None = None) -> "VectorIndex":
         self._state = state
+        self.metric = state.metric  # for ever: `rebuilt` makes another index
         self._nprobe = nprobe  # None: the square root of the number of cells
         self._lock = threading.RLock()  # one change at a time
         return self
@@ -117,11 +118,6 @@ class VectorIndex:
     def factory(self) -> str:
         """The factory string that was asked for."""
         return self._state.factory
-
-    @property
-    def metric(self) -> str:
-        """Either "inner_product" or "l2"."""
-        return self._state.metric
 
     @property
     def fallback(self) -> str:
