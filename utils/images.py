@@ -11,13 +11,13 @@ so the same picture always gives the same pixels.  In all functions here:
 - `**limits` are `name`, `max_pixels` and `max_bytes` of `open_picture`.
 """
 
-# Pillow warns of odd metadata and large pictures, which are decided here.  No filter
-# silences it: filters belong to the whole process, and `warnings.catch_warnings` swaps
-# them for all threads at once (up to Python 3.13), which decoding in threads would mix
-# up.  What is printed is for the program to say: utils/start.py does, in the notebooks.
+# No filter silences Pillow's warnings of odd metadata: filters belong to the process,
+# and up to Python 3.13 `warnings.catch_warnings` swaps them for all threads, so threads
+# that decode would mix them up.  The program filters: utils/start.py in the notebooks.
 
 import hashlib
 import io
+import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -37,11 +37,13 @@ MAX_BYTES = 100_000_000
 OVERSAMPLING = 3  # pixels decoded for each that is kept, in each direction
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# HEIC and AVIF aren't opened, but reported instead of passed over in silence.
 PICTURE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
-    # Not opened, but named in the report instead of passed over in silence.
-    + [".heic", ".heif", ".avif"]
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif".split()
 )
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device"}
+# Opens a file without waiting.  Windows has its own flag, and no pipes among files.
+AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 Identity = tuple[int, int] | str
 PicturePath = str | os.PathLike
@@ -57,11 +59,7 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Collection:
-    """The pictures of a folder: those to use, and those refused with the reason.
-
-    `paths` are in an order that doesn't depend on the file system; `labels` has one
-    for each path, "" for a picture in no class folder.
-    """
+    """Pictures sorted by path, a label for each ("" for none), and refusals."""
 
     paths: list[Path] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -93,16 +91,10 @@ def open_picture(
     a file stretched from its smallest to its largest value (NaN counts as smallest).
     Colour profiles are not applied. The result is never the caller's own object.
 
-    Parameters
-    ----------
-    name : str, optional
-        What to call the picture in an error; by default the file's path.
-    max_pixels, max_bytes : int
-        Larger pictures are refused before they are decoded. Pillow has a limit of its
-        own, twice ``PIL.Image.MAX_IMAGE_PIXELS`` (178,956,970 pixels).
-    enough : int, optional
-        A large JPEG may be decoded at a half, a quarter or an eighth of its size, as
-        long as both sides keep this many pixels.
+    An error calls the picture `name` (default: the file's path). What is larger than
+    `max_pixels` or `max_bytes` is refused before it is decoded; Pillow's own limit is
+    178,956,970 pixels, twice its ``MAX_IMAGE_PIXELS``. A large JPEG may be decoded at a
+    half, a quarter or an eighth of its size if both sides keep `enough` pixels.
     """
     name = name or name_of(source)
     try:
@@ -135,9 +127,9 @@ def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
     """Open a picture and squash it to a square: uint8 array of shape (size, size, 3).
 
     A JPEG many times larger is decoded at a smaller scale, with sides of at least
-    three times `size`: 5 to 11 times as fast at 12 megapixels.  Vectors of photos, of
-    noisy ones and of printed pages had a cosine of at least 0.998 with those of the
-    full decode; regular patterns finer than a pixel of the result can differ more.
+    three times `size`: 5 to 11 times as fast at 12 megapixels.  The vectors of photos
+    and printed pages had a cosine of at least 0.998 with those of the full decode;
+    regular patterns finer than a pixel of the result can differ more.
     """
     enough = OVERSAMPLING * check_k(size, "size")
     return resize(open_picture(source, enough=enough, **limits), size)
@@ -146,8 +138,7 @@ def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
 def thumbnail(source: PictureSource, side: int, **limits: Any) -> bytes:
     """Return a small JPEG in the picture's own shape; no side is longer than `side`."""
     image = open_picture(source, **limits)
-    side = check_k(side, "side")
-    image.thumbnail((side, side))
+    image.thumbnail((check_k(side, "side"), side))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -167,9 +158,8 @@ def read_file(path: PicturePath, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 def sha256_of(source: PicturePath | bytes | bytearray | memoryview) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
-    if isinstance(source, str | os.PathLike):
-        source = read_file(source)
-    return hashlib.sha256(source).hexdigest()
+    data = read_file(source) if isinstance(source, str | os.PathLike) else source
+    return hashlib.sha256(data).hexdigest()
 
 
 def name_of(source: PictureSource) -> str:
@@ -180,7 +170,7 @@ def name_of(source: PictureSource) -> str:
 
 
 class _RefusedError(Exception):
-    """Why a picture is refused.  Its name is known where this is caught."""
+    """Why a picture is refused; its name is known where this is caught."""
 
 
 def _open_any(
@@ -199,9 +189,8 @@ def _open_any(
     if isinstance(source, str | os.PathLike):
         return _decode(_read(source, max_bytes), max_pixels, enough)
     if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        _check_length(len(data), max_bytes)
-        return _decode(data, max_pixels, enough)
+        _check_length(len(bytes(source)), max_bytes)
+        return _decode(bytes(source), max_pixels, enough)
     raise _RefusedError(
         "expected a path, bytes, a PIL image or a NumPy array. "
         f"Received: {type(source).__name__}."
@@ -238,26 +227,19 @@ def _turn_upright(image: Image.Image, original: Image.Image) -> None:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":  # "I", "I;16", "I;16B" …, "F": more than 8 bits
-        image = _to_8_bit(image)
+        values = np.asarray(image)
+        if image.mode.startswith("I;16"):
+            values = values.astype(np.uint16)
+        clear = image.info.get("transparency")  # the grey that stands for "nothing"
+        image = Image.fromarray(_scale(values, stretch=True))
+        if isinstance(clear, int):
+            image.putalpha(Image.fromarray(255 * (values != clear).astype(np.uint8)))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert("RGB")  # always a new image, so the caller's is safe
     image.info.clear()  # or its orientation would be applied a second time
     return image
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        values = values.astype(np.uint16)
-    grey = Image.fromarray(_scale(values, stretch=True))
-    clear = image.info.get("transparency")  # the grey value that stands for "nothing"
-    if isinstance(clear, int):
-        opaque = np.where(values == clear, 0, 255).astype(np.uint8)
-        grey.putalpha(Image.fromarray(opaque))
-    return grey
 
 
 def _check_array(array: np.ndarray) -> None:
@@ -302,12 +284,6 @@ def _scale(values: np.ndarray, *, stretch: bool) -> np.ndarray:
     return np.rint(values).astype(np.uint8)
 
 
-# --- Checks and reasons ----------------------------------------------------------
-
-AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # Windows has neither the flag nor the pipes
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device"}
-
-
 def _read(path: PicturePath, max_bytes: int) -> bytes:
     with _opened(path, max_bytes) as file:
         size = os.fstat(file.fileno()).st_size
@@ -319,18 +295,22 @@ def _read(path: PicturePath, max_bytes: int) -> bytes:
 
 @contextmanager
 def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
-    """Open a regular file of at most `max_bytes`; every failure is a _RefusedError."""
+    """Open a regular file; every failure is a _RefusedError."""
     try:
         path = _expanded(path)
         _check_stat(os.stat(path), max_bytes)
         # Between the check and the opening a file may have become a pipe.
-        with open(
-            path, "rb", opener=lambda p, flags: os.open(p, flags | AT_ONCE)
-        ) as file:
+        with open(os.open(path, AT_ONCE), "rb") as file:
             _check_stat(os.fstat(file.fileno()), max_bytes)
             yield file
     except OSError as error:
-        raise _RefusedError(_explain_os_error(error, path)) from error
+        reason = f"can't be read: {error.strerror or error}"
+        if isinstance(error, PermissionError):
+            reason = "may not be read. Change the file's permissions."
+        elif isinstance(error, FileNotFoundError):
+            is_link = os.path.islink(path)
+            reason = "a link to a file that is not there" if is_link else "no such file"
+        raise _RefusedError(reason) from error
     except ValueError as error:  # a null character
         raise _RefusedError(f"not a possible name for a file: {error}") from error
 
@@ -353,26 +333,22 @@ def _check_length(length: int, max_bytes: int) -> None:
     if length == 0:
         raise _RefusedError("the file is empty; copy or download it again")
     if length > max_bytes:
-        raise _RefusedError(
-            f"larger than {max_bytes / 1e6:g} MB. "
-            "Make the picture smaller or raise max_bytes."
-        )
+        limit = f"{max_bytes / 1e6:g} MB. Make the picture smaller or raise max_bytes."
+        raise _RefusedError(f"larger than {limit}")
 
 
 def _check_pixels(size: tuple[int, ...], max_pixels: int) -> None:
-    width, height = size
-    if width * height == 0:
-        raise _RefusedError(f"has no pixels ({width}×{height})")
-    if width * height > max_pixels:
-        raise _RefusedError(
-            f"too many pixels: {width}×{height}; at most {max_pixels:,}. Make the "
-            "picture smaller or raise max_pixels."
-        )
+    pixels, shape = math.prod(size), "×".join(map(str, size))
+    if pixels == 0:
+        raise _RefusedError(f"has no pixels ({shape})")
+    if pixels > max_pixels:
+        limit = f"at most {max_pixels:,}. Make the picture smaller or raise max_pixels."
+        raise _RefusedError(f"too many pixels: {shape}; {limit}")
     if max(size) > MAX_SIDE:
-        raise _RefusedError(
-            f"too long: {width}×{height}; at most {MAX_SIDE:,} pixels a side. Make the "
-            "picture smaller or cut it into pieces."
+        limit = (
+            f"at most {MAX_SIDE:,} pixels a side. Make the picture smaller or cut it"
         )
+        raise _RefusedError(f"too long: {shape}; {limit} into pieces.")
 
 
 def _sniff(head: bytes) -> str | None:
@@ -395,15 +371,6 @@ def _sniff(head: bytes) -> str | None:
         "not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, whatever its name says; "
         f"it begins with {head[:8]!r}"
     )
-
-
-def _explain_os_error(error: OSError, path: PicturePath) -> str:
-    if isinstance(error, FileNotFoundError):
-        is_link = os.path.islink(path)
-        return "a link to a file that is not there" if is_link else "no such file"
-    if isinstance(error, PermissionError):
-        return "may not be read. Change the file's permissions."
-    return f"can't be read: {error.strerror or error}"
 
 
 def _explain(error: Exception, max_pixels: int) -> str:
@@ -443,32 +410,26 @@ def scan_folder(folder: PicturePath) -> Collection:
         raise FileNotFoundError(f"no such folder: {name}. Check the path.")
     if not root.is_dir():
         raise NotADirectoryError(f"expected a folder. Received a file: {name}.")
-    collection = Collection()
-    candidates, collection.refused = _walk(root)
+    candidates, refused = _walk(root)
+    paths: list[Path] = []
     seen: dict[Identity, Path] = {}
     # Real files before links, so that a link never takes its target's place.
     for path in sorted(candidates, key=lambda path: (path.is_symlink(), path.parts)):
         if reason := _light_check(path, seen):
-            collection.refused.append(Refusal(path, reason))
+            refused.append(Refusal(path, reason))
         else:
-            collection.paths.append(path)
-    collection.paths.sort(key=lambda path: path.parts)
-    collection.refused.sort(key=lambda refusal: refusal.path.parts)
-    below = [path.relative_to(root).parts for path in collection.paths]
-    collection.labels = [parts[0] if len(parts) > 1 else "" for parts in below]
-    return collection
+            paths.append(path)
+    paths.sort(key=lambda path: path.parts)
+    refused.sort(key=lambda refusal: refusal.path.parts)
+    below = [path.relative_to(root).parts for path in paths]
+    labels = [parts[0] if len(parts) > 1 else "" for parts in below]
+    return Collection(paths, labels, refused)
 
 
 def load_pictures(
     paths: Sequence[PicturePath], size: int
 ) -> tuple[np.ndarray, list[int], list[Refusal]]:
-    """Open many pictures into one array, leaving out those that can't be opened.
-
-    Returns
-    -------
-    images, positions, refused
-        As `iterate_batches` yields them, for all pictures at once.
-    """
+    """Return images, positions and refused of all pictures; see `iterate_batches`."""
     size = check_k(size, "size")
     images = np.empty((len(paths), size, size, 3), np.uint8)
     positions: list[int] = []
@@ -483,16 +444,11 @@ def load_pictures(
 def iterate_batches(
     paths: Sequence[PicturePath], size: int, *, batch_size: int = 32
 ) -> Iterator[tuple[list[int], np.ndarray, list[Refusal]]]:
-    """Yield pictures batch by batch; only one batch is in memory at a time.
+    """Yield positions, images and refused; only one batch is in memory at a time.
 
-    Yields
-    ------
-    positions : list of int
-        ``paths[positions[i]]`` is the picture in ``images[i]``.
-    images : uint8 array of shape (b, size, size, 3)
-        b is `batch_size`; less in the last batch, and 0 if no picture can be opened.
-    refused : list of Refusal
-        Files that turned out useless since the batch before.
+    `images` is a uint8 array of shape (b, size, size, 3), of which ``images[i]`` shows
+    ``paths[positions[i]]``.  b is `batch_size`, less in the last batch, and 0 if no
+    picture at all can be opened.  `refused` has the files met since the batch before.
     """
     size, batch_size = check_k(size, "size"), check_k(batch_size, "batch_size")
     positions: list[int] = []
@@ -504,8 +460,7 @@ def iterate_batches(
         except PictureError as error:
             refused.append(Refusal(Path(name_of(path)), error.reason))
             continue
-        # A full batch waits for one more picture: so refusals at the very end belong
-        # to a batch with pictures in it.
+        # One picture later than it could be: refusals at the end come with pictures.
         if len(images) == batch_size:
             yield positions, np.stack(images), refused
             positions, images, refused = [], [], []

@@ -244,6 +244,12 @@ def alternatives(page):
     return images.evaluate_all("all => all.map(image => image.alt)")
 
 
+def pictures(page):
+    """The results' pictures themselves, best first."""
+    images = app(page).locator(".lookalike-tile:has-text('rank') img")
+    return images.evaluate_all("all => all.map(image => image.src)")
+
+
 def query_name(page):
     return app(page).locator(".lookalike-query").inner_text()
 
@@ -322,19 +328,29 @@ def test_what_an_index_missed_is_told_by_words_and_a_dashed_frame(page):
 
 def test_three_steps_from_result_to_result_and_back(page):
     start(page)
-    seen = [query_name(page)]
+    seen = []
 
-    def moved():
-        return query_name(page) != seen[-1]
+    def step(act):
+        """Act, and wait until the query and all results are others."""
+        name, shown = query_name(page), pictures(page)
+        seen.append(name)
+        act()
+        wait_until(
+            lambda: (
+                query_name(page) != name
+                and pictures(page) != shown
+                and tiles(page).count() == 5
+            )
+        )
 
-    second = app(page).locator(".lookalike-tile:has-text('rank 2')")
-    second.click(position={"x": 40, "y": 40})  # on the picture itself
-    wait_until(moved)
-    for _ in range(2):
-        seen.append(query_name(page))
+    def press_second():
         tiles(page).nth(1).focus()
         page.keyboard.press("Enter")
-        wait_until(moved)
+
+    second = app(page).locator(".lookalike-tile:has-text('rank 2')")
+    step(lambda: second.click(position={"x": 40, "y": 40}))  # on the picture itself
+    step(press_second)
+    step(press_second)
     expect(page, "^5 pictures like")
     for before in reversed(seen):
         button(page, "Back").click()

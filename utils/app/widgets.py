@@ -361,12 +361,12 @@ class QueryApp(w.VBox):
         elif self._picture is not None and self._picture != picture:
             self._before.append(self._picture)
         self._picture, self.answer = picture, answer
+        self._replace_results(answer, question.metric)
         self.desk.show(
             page.query_html(source, picture.name, **handler.limits),
             can_go_back=bool(self._before),
             can_remember=is_upload,
         )
-        self._replace_results(answer, question.metric)
         return page.summary(picture.name, answer, is_upload=is_upload)
 
     def _replace_results(self, answer: Answer, metric: str) -> None:
