@@ -158,6 +158,8 @@ def test_confusion_has_a_row_and_a_column_a_label():
     plotting.show_confusion(shares, ["a_$", "b"], xlabel="found", ylabel="asked")
     ax = plt.gcf().axes[0]
     assert ax.images[0].get_array().tolist() == shares.tolist()
+    assert ax.images[0].get_clim() == (0, 1), "whatever the largest share is"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("found", "asked")
     plt.gcf().canvas.draw()
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a_$", "b"]
     with pytest.raises(ValueError, match=r"3 labels. Received: shape \(2, 2\)"):
@@ -331,6 +333,8 @@ def test_one_view_holds_all_vectors_and_the_other_all_neighbours():
     for ax in (everything, near):
         assert ax.images[0].get_extent() == [*ax.get_xlim(), *ax.get_ylim()]
         assert ax.images[0].origin == "lower"
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("first number", "second number")
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([8.4, 4.2])
 
 
 def test_the_tint_is_the_right_way_up():
@@ -354,6 +358,8 @@ def test_a_walk_is_drawn_layer_by_layer_along_its_path():
     drawn = [{line.get_label(): line for line in ax.lines} for ax in plt.gcf().axes]
     assert [lines["walk"].get_xdata().tolist() for lines in drawn] == [[0, 2], [2, 3]]
     assert [lines["start"].get_xdata().tolist() for lines in drawn] == [[0], [2]]
+    assert [lines["query"].get_xdata().tolist() for lines in drawn] == [[3], [3]]
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([6.2, 3.2])
     links = plt.gcf().axes[1].lines[0].get_xdata()
     assert np.array_equal(links, [0, 1, np.nan, 1, 2, np.nan, 2, 3, np.nan], True)
 

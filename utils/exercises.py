@@ -2,8 +2,7 @@
 
 A check must neither stop with a traceback, whatever a learner hands in, nor give the
 answer away. So the sentences name kinds, shapes and limits, and never a value. Both
-functions here return such a sentence (or two), or "" if the answer may be right; the
-answer ``...`` is *Not answered yet*.
+functions return such a sentence, or "" if the answer may be right. ``...`` is none.
 """
 
 from collections.abc import Iterable
@@ -35,10 +34,9 @@ def find_fault(
 ) -> str:
     """Why a value can't be right, from its kind, shape and limits.
 
-    `kind` is int, float (whole numbers will do, too), str, or a class, for which the
-    options mean nothing. `shape` is ``()`` for a single value, ``(5,)`` for a list or
-    array of five, ``(None,)`` for one of any length. `between` is the smallest and the
-    largest value that make sense.
+    `kind` is int, float (whole numbers will do), str, or a class (without options).
+    `shape` is ``()`` for a single value, ``(5,)`` for a list or array of five,
+    ``(None,)`` for one of any length; `between` holds the limits that make sense.
 
     >>> find_fault(3, int, between=(1, 9))
     ''

@@ -1,6 +1,5 @@
 """The enlargement is judged by what it promises: spread, neighbours, repeatability."""
 
-import doctest
 import itertools
 
 import numpy as np
@@ -155,8 +154,3 @@ def test_what_cannot_be_enlarged_is_refused(vectors, n, message):
         enlarge(vectors, n)
     with pytest.raises(ValueError, match=message):
         iterate_enlarged(vectors, n)  # at once, not at the first block
-
-
-def test_the_examples_in_the_docstrings_hold():
-    result = doctest.testmod(module)
-    assert result.attempted > 0 and result.failed == 0

@@ -1,13 +1,10 @@
 """The choice follows FAISS's published questions, fits, and says why."""
 
-import doctest
-
 import faiss
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.practice import index_choice as module
 from utils.practice.index_choice import choose_cells, choose_code, choose_index
 
 GB = 1e9
@@ -130,8 +127,3 @@ def test_the_least_compression_that_fits_is_taken():
 def test_what_cannot_be_had_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         choose(**arguments)
-
-
-def test_the_examples_in_the_docstrings_hold():
-    result = doctest.testmod(module)
-    assert result.attempted > 0 and result.failed == 0
