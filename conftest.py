@@ -9,6 +9,7 @@ os.environ["LOOKALIKE_WEIGHTS"] = "bundled"
 # Doctests are collected by importing. These are not modules to import: a program that
 # a notebook's first cell runs, and makers' programs whose libraries are seldom here.
 collect_ignore = ["utils/start.py"]
+collect_ignore_glob = ["tests/*conftest.py"]  # of one name: no two can be imported so
 if find_spec("torch") is None:
     collect_ignore.append("tools/train_resnet50.py")
 if find_spec("bpy") is None:
