@@ -9,8 +9,9 @@ import pytest
 from painted import FakeEmbedder, paint
 from PIL import Image
 
+from utils.collection import extraction
 from utils.collection.cache import VectorCache
-from utils.collection.extraction import embed_files
+from utils.collection.extraction import BATCH, NO_DIRECTION, embed_files
 from utils.images import load_picture, sha256_of
 
 
@@ -127,3 +128,58 @@ def test_a_cache_of_ones_own_stays_open(folder, embedder, tmp_path):
         embed_files([folder / "b/1.png"], embedder, cache=cache)
         sha256 = sha256_of(folder / "b/1.png")
         assert sha256 in cache.get(embedder.pipeline, [sha256])
+
+
+def test_a_copy_in_a_later_batch_is_computed_once(tmp_path, embedder):
+    paths = [paint(tmp_path / f"{i}.png", seed=i) for i in range(BATCH + 8)]
+    paths.append(tmp_path / "copy.png")
+    shutil.copy(paths[0], paths[-1])
+    vectors = embed_files(paths, embedder).vectors
+    assert embedder.embedded == BATCH + 8
+    np.testing.assert_array_equal(vectors[-1], vectors[0])
+
+
+def test_the_dimension_is_that_of_the_vectors(tmp_path, embedder):
+    paths = [paint(tmp_path / f"{i}.png", seed=i) for i in range(3)]
+    whole = embedder.embed
+    embedder.embed = lambda images: whole(images)[:, :5]
+    assert embed_files(paths, embedder).vectors.shape == (3, 5)
+
+
+def test_without_a_vector_the_dimension_is_that_of_the_embedder(tmp_path, embedder):
+    embedder.dimension = 7
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    assert embed_files([], embedder).vectors.shape == (0, 7)
+    assert embed_files([broken], embedder).vectors.shape == (0, 7)
+
+
+def test_nothing_to_do_needs_no_network(monkeypatch):
+    monkeypatch.setattr(extraction, "load_embedder", lambda: pytest.fail("loaded"))
+    vectors, *others = embed_files([])
+    assert (vectors.shape, vectors.dtype) == ((0, 2048), np.float32)
+    assert others == [[], [], []]
+
+
+def test_copies_of_a_blind_picture_are_all_refused(tmp_path, embedder):
+    paths = [paint(tmp_path / f"{i}.png", seed=i) for i in range(BATCH + 8)]
+    paths.append(tmp_path / "copy.png")
+    shutil.copy(paths[0], paths[-1])
+    whole, blind = embedder.embed, load_picture(paths[0], 4)
+
+    def embed(images):
+        return whole(images) * ~(images == blind).all(axis=(1, 2, 3))[:, None]
+
+    embedder.embed = embed
+    embedded = embed_files(paths, embedder)
+    assert [refusal.path for refusal in embedded.refused] == [paths[0], paths[-1]]
+    assert all(NO_DIRECTION == refusal.reason for refusal in embedded.refused)
+    assert len(embedded.vectors) == BATCH + 7
+
+
+def test_a_bar_is_shown_only_if_it_was_asked_for(tmp_path, embedder, capfd):
+    path = paint(tmp_path / "0.png", seed=0)
+    embed_files([path], embedder)
+    assert capfd.readouterr().err == ""
+    embed_files([path], embedder, progress=True)
+    assert "pictures" in capfd.readouterr().err
