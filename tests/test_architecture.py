@@ -271,7 +271,7 @@ def test_functions_of_the_tools_are_not_too_long_either():
 
 @pytest.mark.parametrize("ring", [*RINGS[1:], "tools"])
 def test_test_files_are_named_after_what_they_test(ring):
-    """`test_browser` uses the app from outside; tests of the course stand with others."""
+    """`test_browser` uses the app from outside; the course's stand among others."""
     source = ROOT / "tools" if ring == "tools" else ROOT / "utils" / ring
     tested = {path.stem for path in source.glob("*")} | {"browser"}
     files = {path.stem for path in (ROOT / "tests" / ring).glob("test_*.py")}

@@ -111,7 +111,7 @@ def find_heading(cells: list[NotebookNode], heading: str) -> int:
 
 
 def blank(source: str) -> str:
-    """Replace what follows a line ``# solution``, if any, by ``answer = ...``.
+    r"""Replace what follows a line ``# solution``, if any, by ``answer = ...``.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def blank(source: str) -> str:
 
     Examples
     --------
-    >>> print(blank("k = 3\\n# solution\\nanswer = ids[:k]"))
+    >>> print(blank("k = 3\n# solution\nanswer = ids[:k]"))
     k = 3
     answer = ...
     """

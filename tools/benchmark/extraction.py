@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import IO, Any, cast
 from unittest import mock
 
 import numpy as np
@@ -115,7 +115,7 @@ def torch_network(embedder: Embedder) -> Any:
     from tools.train_resnet50 import ResNet50
 
     network = ResNet50(1)
-    network.forward = network.features
+    network.forward = network.features  # type: ignore[method-assign]
     state = network.state_dict()
     for module, layer in layer_names().items():
         kernel, bias = embedder.model.get_layer(f"{layer}_conv").get_weights()
@@ -283,7 +283,8 @@ class Worker:
 
     def network(self) -> dict[str, float]:
         """Run the network alone, and the same library's largest matrix product."""
-        embedder, seconds = self.embedder, []
+        embedder = self.embedder
+        seconds: list[float] = []
         pixels = images.load_pictures(self.files[:32], embedder.input_size)[0]
         embedder.forward(pixels)
         while sum(seconds) < PEAK_SECONDS:
@@ -360,7 +361,8 @@ def serve() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if worker is None:
-            worker, answer = Worker(**command), {}
+            worker = Worker(**command)
+            answer: dict[str, Any] = {}
         else:
             answer = getattr(worker, command.pop("do"))(**command)
         print(json.dumps(answer), file=answers, flush=True)
@@ -385,13 +387,15 @@ class Process:
                 env=os.environ | QUIET,
             )
         self.name, self.log = name, log
+        self.commands = cast(IO[str], self.process.stdin)
+        self.answers = cast(IO[str], self.process.stdout)
         self.ask(name=name, size=size, files=[str(path.resolve()) for path in files])
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Send a command and wait for its answer."""
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        self.commands.write(json.dumps(command) + "\n")
+        self.commands.flush()
+        line = self.answers.readline()
         if not line:
             raise RuntimeError(f"{self.name} failed; see {self.log}")
         return json.loads(line)
@@ -400,9 +404,9 @@ class Process:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.stdin.close()
+        self.commands.close()
         self.process.wait()
-        self.process.stdout.close()
+        self.answers.close()
 
 
 # ------------------------------------------------------------------- the comparison

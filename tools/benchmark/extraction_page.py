@@ -69,7 +69,7 @@ READING = [
 
 def _targets(results: list[dict[str, Any]]) -> list[str]:
     """Say which targets were met: the default's everywhere, others on the first."""
-    claims = []
+    claims: list[tuple[str, list[float], float]] = []
     for result in results:
         rows = {row["name"]: row for row in result["rows"]}
         where = f"{result['title']}, input {result['size']}"
