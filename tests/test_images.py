@@ -225,7 +225,10 @@ def test_big_endian_16_bit_tiff():
         ([0, 257, 65535], [0, 1, 255]),
         ([-10, 0, 10], [0, 128, 255]),
         ([0, 50_000, 100_000], [0, 128, 255]),
+        ([0, 1.5, 2], [0, 2, 2]),
         ([0, np.nan, 1], [0, 0, 255]),
+        ([0, np.inf, 1], [0, 255, 255]),
+        ([np.inf, -np.inf], [0, 0]),
         ([np.nan, np.nan], [0, 0]),
         ([5e5, 5e5], [0, 0]),
     ],
@@ -333,6 +336,24 @@ def test_an_array_with_gaps_or_of_text_is_refused():
         open_picture(np.full((2, 2), "x"))
 
 
+def test_an_error_names_the_file_or_says_what_kind_of_thing_was_refused(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(checks(), "PNG"))
+    named = [
+        (path, str(path)),
+        (str(path), str(path)),
+        (Image.open(path), str(path)),
+        (Image.new("RGB", (60, 40)), "(Image)"),
+        (path.read_bytes(), "(bytes)"),
+        (checks(), "(ndarray)"),
+    ]
+    for source, name in named:
+        for called in (None, "holiday"):
+            with pytest.raises(PictureError, match="too many pixels") as info:
+                open_picture(source, max_pixels=1, name=called)
+            assert info.value.source == (called or name)
+
+
 def test_something_that_is_no_picture_at_all_is_refused():
     with pytest.raises(PictureError, match="Received: int"):
         open_picture(42)
@@ -427,9 +448,9 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
 NOT_PICTURES = [
     (b"", "empty"),
     (LFS, "git lfs pull"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC.*JPEG"),
-    (b"\0\0\0\x1cftypmif1\0\0\0\0heic", "HEIC.*JPEG"),
-    (b"\0\0\0\x1cftypavif\0\0\0\0avif", "AVIF.*JPEG"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture.*JPEG"),
+    (b"\0\0\0\x1cftypmif1\0\0\0\0heic", "a HEIC picture.*JPEG"),
+    (b"\0\0\0\x1cftypavif\0\0\0\0avif", "an AVIF picture.*JPEG"),
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a JPEG, PNG, WebP"),
     (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a JPEG, PNG, WebP"),
     (b"Hello, this is text.\n", r"it begins with b'Hello, t'"),

@@ -228,8 +228,6 @@ def _turn_upright(image: Image.Image, original: Image.Image) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":  # "I", "I;16", "I;16B" …, "F": more than 8 bits
         values = np.asarray(image)
-        if image.mode.startswith("I;16"):
-            values = values.astype(np.uint16)
         clear = image.info.get("transparency")  # the grey that stands for "nothing"
         image = Image.fromarray(_scale(values, stretch=True))
         if isinstance(clear, int):
