@@ -2,7 +2,8 @@
 
 One line a fact, *ok*, *attention* or *wrong*, and below it what to do. The exit
 status is 0 unless something is wrong. With ``--deep`` the packages that take long to
-import are tried as well, and TensorFlow turns a picture into a vector.
+import are tried as well, and TensorFlow turns a picture into a vector.  ``--speed``
+says which way to run the network is the fastest on this machine.
 
 It has to work where nothing else does: at the top only the standard library and
 `utils.errors` are imported. What may crash is imported by `tools.doctor_probe`, in a
@@ -348,7 +349,9 @@ def module_names(path: Path) -> list[str]:
     return sorted(names)
 
 
-def run_probe(modules: Sequence[str], deep: bool = False) -> dict[str, Any]:
+def run_probe(
+    modules: Sequence[str], deep: bool = False, *, patience: float | None = None
+) -> dict[str, Any]:
     """Run `tools.doctor_probe` and gather what it said.
 
     The report holds ``errors`` (module to message), ``kernel``, ``runtimes``,
@@ -362,12 +365,12 @@ def run_probe(modules: Sequence[str], deep: bool = False) -> dict[str, Any]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=patience or PATIENCE,
         )
         output, trouble, died = child.stdout, child.stderr, child.returncode != 0
     except subprocess.TimeoutExpired as late:
         output = (late.stdout or b"").decode(errors="replace")
-        trouble, died = f"no answer in {PATIENCE} seconds", True
+        trouble, died = f"no answer in {patience or PATIENCE} seconds", True
     report: dict[str, Any] = {"errors": {}}
     doing = "python"
     for line in output.splitlines():
@@ -402,6 +405,22 @@ def check_imports(report: Mapping[str, Any], modules: Sequence[str]) -> list[Fin
     if "vector" in report:
         findings.append(Finding(OK, f"a picture became a vector: {report['vector']}"))
     return findings or [Finding(OK, f"{len(modules)} modules imported in one process")]
+
+
+def check_speeds(report: Mapping[str, Any]) -> list[Finding]:
+    """List the ways to run the network that `run_probe` timed, fastest first."""
+    if "speeds" not in report:
+        trouble = [*report["errors"].values(), *report.get("crash", ())]
+        return [Finding(ATTENTION, f"speeds can't be measured: {trouble[-1]}", "")]
+    timed = sorted(report["speeds"], key=lambda way: (way["size"], -way["speed"]))
+    return [
+        Finding(
+            OK,
+            f"{way['speed']:7.1f} pictures/s at {way['size']} pixels: {way['call']}",
+            "The network alone. What int8 and bfloat16 cost: notebook 11.",
+        )
+        for way in timed
+    ]
 
 
 def check_openmp(pools: Sequence[Mapping[str, Any]], system: str) -> Finding:
@@ -488,7 +507,9 @@ def check_network(environment: Mapping[str, str]) -> Finding:
 # ------------------------------------------------------------------------ program
 
 
-def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
+def check_all(
+    root: Path = ROOT, *, deep: bool = False, speed: bool = False
+) -> Iterator[Finding]:
     """Yield every finding about this machine and a copy of the repository."""
     environment, requirements = os.environ, root / "requirements.txt"
     yield check_python()
@@ -515,6 +536,8 @@ def check_all(root: Path = ROOT, *, deep: bool = False) -> Iterator[Finding]:
     yield check_threads(count_cores(), threads)
     yield check_openmp(pools, platform.system())
     yield check_kernel(report.get("kernel"))
+    if speed:
+        yield from check_speeds(run_probe(["--speed"], patience=5 * PATIENCE))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -523,11 +546,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m tools.doctor", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--deep", action="store_true", help="try TensorFlow, too")
+    parser.add_argument("--speed", action="store_true", help="time the network")
     options = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # consoles that can't show every letter
         sys.stdout.reconfigure(errors="replace")
     wrong = 0
-    for advice, findings in groupby(check_all(deep=options.deep), lambda f: f.advice):
+    everything = check_all(deep=options.deep, speed=options.speed)
+    for advice, findings in groupby(everything, lambda f: f.advice):
         for finding in findings:
             print(finding, flush=True)
             wrong += finding.verdict == WRONG

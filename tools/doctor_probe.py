@@ -3,6 +3,7 @@
 ``python -m tools.doctor_probe [--deep] MODULE ...`` imports the modules, with
 ``--deep`` turns a picture into a vector, describes threads and Jupyter's kernel, and
 prints a JSON object a line: before each step what it does, after it what came of it.
+``--speed`` times the ways to run the network, and does nothing else.
 """
 
 import json
@@ -11,7 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Any
+
+TURNS, PICTURES = 5, 16  # each way's, and pictures in a turn
 
 
 def imports(name: str) -> bool:
@@ -29,6 +34,40 @@ def embed() -> str:
     size = embedder.input_size
     picture = np.full((1, size, size, 3), 127, dtype=np.uint8)
     return f"{embedder.pipeline}: {embedder.embed(picture).shape[1]} numbers"
+
+
+def measure_speeds(sizes: tuple[int, ...] = (64, 224)) -> list[dict[str, Any]]:
+    """Time the network alone, in every way that runs here: pictures a second."""
+    import numpy as np
+
+    from utils.embeddings import load_embedder
+    from utils.errors import LookalikeError
+    from utils.fast.embedder import RUNTIMES, FastEmbedder
+
+    found = []
+    for size in sizes:
+        exact = load_embedder("bundled", input_size=size, verbose=False)
+        ways = {"load_embedder()": exact}
+        for precision in ("float32", "bfloat16", "int8"):  # float16 is for GPUs
+            for runtime in RUNTIMES[precision]:
+                call = f"load_fast_embedder({precision!r}, runtime={runtime!r})"
+                ways[call] = FastEmbedder(exact, precision, runtime)
+        batch = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, 3))
+        batch = batch.astype(np.uint8)
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(TURNS + 1):  # they take turns; the first one compiles
+            for name in list(ways):
+                start = perf_counter()
+                try:
+                    ways[name].embed(batch)
+                except LookalikeError:  # OpenVINO or NNCF is not installed
+                    del ways[name]
+                if turn:
+                    seconds[name].append(perf_counter() - start)
+        for name in ways:
+            speed = PICTURES / median(seconds[name])
+            found.append({"size": size, "call": name, "speed": speed})
+    return found
 
 
 def list_runtimes() -> list[dict[str, Any]]:
@@ -72,6 +111,9 @@ def attempt(name: str, step: Callable[[], object]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Try everything, one after the other, in this one process."""
+    if "--speed" in arguments:
+        attempt("speeds", measure_speeds)
+        return
     for name in arguments:
         if name != "--deep":
             attempt(name, partial(imports, name))

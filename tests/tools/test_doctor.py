@@ -301,6 +301,52 @@ def test_a_process_that_never_answers_is_given_up(modules, monkeypatch):
     assert finding.fact == "Python died at endless: no answer in 2 seconds"
 
 
+def test_the_fastest_way_to_run_the_network_comes_first():
+    speeds = [
+        {"size": 224, "call": "load_embedder()", "speed": 20.0},
+        {"size": 64, "call": "load_embedder()", "speed": 200.0},
+        {"size": 224, "call": "load_fast_embedder('int8')", "speed": 80.04},
+    ]
+    findings = doctor.check_speeds({"errors": {}, "speeds": speeds})
+    assert {finding.verdict for finding in findings} == {OK}
+    assert [finding.fact.strip() for finding in findings] == [
+        "200.0 pictures/s at 64 pixels: load_embedder()",
+        "80.0 pictures/s at 224 pixels: load_fast_embedder('int8')",
+        "20.0 pictures/s at 224 pixels: load_embedder()",
+    ]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"errors": {"speeds": "WeightsError: damaged"}},
+        {"errors": {}, "crash": ("speeds", "WeightsError: damaged")},
+    ],
+)
+def test_speeds_that_cannot_be_measured_are_no_reason_to_stop(report):
+    finding = one(doctor.check_speeds(report))
+    assert (finding.verdict, finding.fact) == (
+        ATTENTION,
+        "speeds can't be measured: WeightsError: damaged",
+    )
+
+
+def test_speeds_are_measured_only_if_asked_for(monkeypatch, tree):
+    asked = []
+
+    def probe(modules, deep=False, *, patience=None):
+        asked.append(patience)
+        return {"errors": {}, "speeds": []}
+
+    monkeypatch.setattr(doctor, "run_probe", probe)
+    monkeypatch.setattr(doctor, "module_names", lambda path: [])
+    monkeypatch.setattr(doctor, "check_packages", lambda path: [])
+    list(doctor.check_all(tree))
+    assert asked == [None]
+    list(doctor.check_all(tree, speed=True))
+    assert asked == [None, None, 5 * doctor.PATIENCE]
+
+
 def openmp(*names):
     return [{"api": "openmp", "name": n, "file": f"x/{n}", "threads": 2} for n in names]
 
