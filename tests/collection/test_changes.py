@@ -70,6 +70,16 @@ def test_a_file_with_several_names_keeps_the_first_and_its_label(root, tmp_path)
     assert once_each(paths[1:3], ["y", "z"], root) == {known: "y"}
 
 
+def test_one_label_may_stand_for_all_and_others_are_counted(root):
+    paths = [root / "a", root / "b"]
+    assert list(once_each(paths, "cat", root).values()) == ["cat", "cat"]
+    assert list(once_each(paths, iter(["x", "y"]), root).values()) == ["x", "y"]
+    with pytest.raises(ValueError, match="expected 2 labels.* Received: 1"):
+        once_each(paths, ["x"], root)
+    with pytest.raises(ValueError, match="b: expected a label.* Received: 3"):
+        once_each(paths, ["x", 3], root)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 def test_a_finder_knows_hard_links_too(root, table, tmp_path):
     os.link(root / "a/2.png", tmp_path / "hard.png")

@@ -11,7 +11,14 @@ from PIL import Image
 
 from utils.collection import extraction
 from utils.collection.cache import VectorCache
-from utils.collection.extraction import BATCH, NO_DIRECTION, embed_files
+from utils.collection.catalogue import Item
+from utils.collection.extraction import (
+    BATCH,
+    NO_DIRECTION,
+    embed_files,
+    exact_vectors,
+)
+from utils.errors import LookalikeError
 from utils.images import load_picture, sha256_of
 
 
@@ -183,3 +190,18 @@ def test_a_bar_is_shown_only_if_it_was_asked_for(tmp_path, embedder, capfd):
     assert capfd.readouterr().err == ""
     embed_files([path], embedder, progress=True)
     assert "pictures" in capfd.readouterr().err
+
+
+def test_exact_vectors_come_from_the_cache_or_the_picture_or_not_at_all(
+    tmp_path, embedder
+):
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    embedded = embed_files(paths[:2], embedder)
+    items = [Item(path, "", sha256_of(path)) for path in paths]
+    vectors = exact_vectors(items[:2], embedder.pipeline, lambda: pytest.fail("loaded"))
+    np.testing.assert_array_equal(vectors, embedded.vectors)
+    assert exact_vectors(items, embedder.pipeline, lambda: embedder).shape == (3, 16)
+    assert embedder.embedded == 3
+    items[2] = items[2]._replace(sha256="0" * 64)
+    with pytest.raises(LookalikeError, match=r"1 have neither; the first: .*2\.png"):
+        exact_vectors(items, embedder.pipeline, lambda: embedder)

@@ -21,6 +21,8 @@ from PIL import Image
 from utils import images, indexes
 from utils.collection import search
 from utils.collection.bundles import read_bundle
+from utils.collection.catalogue import Item
+from utils.collection.extraction import embed_files
 from utils.collection.search import ImageSearch
 from utils.embeddings import load_embedder
 from utils.errors import IndexFileError, LookalikeError, PictureError
@@ -112,6 +114,32 @@ def test_a_query_that_is_no_picture_is_named(found, tmp_path):
         found.search(found.paths[0], k=0)
     with pytest.raises(KeyError, match="not in this collection of 6"):
         found.id_of(tmp_path / "nowhere.jpg")
+
+
+def test_ids_count_the_pictures_that_could_be_read(tmp_path, embedder):
+    paths = [tmp_path / "a.png", tmp_path / "none.png", tmp_path / "b.png"]
+    for seed, path in enumerate(paths[::2]):
+        paint(path, seed)
+    before = Refusal(tmp_path / "c.jpg", "no picture")
+    collection = Collection(paths, ["x", "y", "z"], [before])
+    search = ImageSearch.from_collection(collection, embedder=embedder)
+    assert search.root == tmp_path
+    assert search.items == {
+        0: Item(paths[0], "x", images.sha256_of(paths[0])),
+        1: Item(paths[2], "z", images.sha256_of(paths[2])),
+    }
+    assert search.index.ids.tolist() == [0, 1]
+    assert search.refused == [before, Refusal(paths[1], "no such file")]
+    vectors = embed_files(paths[::2], embedder).vectors
+    np.testing.assert_array_equal(search.index.reconstruct([0, 1]), vectors)
+
+
+def test_a_collection_of_nothing_that_can_be_read_says_why(tmp_path, embedder):
+    nothing = Collection([tmp_path / "none.png"], [""])
+    with pytest.raises(ValueError, match=r"Received 1, .*none\.png: no such file"):
+        ImageSearch.from_collection(nothing, embedder=embedder)
+    with pytest.raises(ValueError, match="Received 0, .* there is none"):
+        ImageSearch.from_collection(Collection(), embedder=embedder)
 
 
 def test_an_empty_folder_is_refused_by_name(tmp_path, network):

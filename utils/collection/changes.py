@@ -5,7 +5,7 @@ Nothing is changed here: `utils.collection.search` carries out what this finds.
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,16 +48,28 @@ class Plan(NamedTuple):
 
 
 def once_each(
-    paths: Iterable[str | os.PathLike], labels: Iterable[Any], root: Path
-) -> dict[Path, Any]:
+    paths: Sequence[str | os.PathLike], labels: Iterable[str] | str, root: Path
+) -> dict[Path, str]:
     """Return each file's label, without second names such as links.
 
-    Paths are spelled as a collection in `root` spells them (`catalogue.spell`), in the
-    order given; a file with several names keeps its first name and label.
+    `labels` are one for each path, ValueError if not, or one for all.  Paths are
+    spelled as a collection in `root` spells them (`catalogue.spell`), in the order
+    given; a file with several names keeps its first name and label.
     """
+    labels = [labels] * len(paths) if isinstance(labels, str) else list(labels)
+    if len(labels) != len(paths):
+        raise ValueError(
+            f"expected {len(paths)} labels, one for each path. Received: {len(labels)}."
+        )
     folders: dict[str, str] = {}
-    found: dict[Any, tuple[Path, Any]] = {}
-    for path, label in zip(map(absolute, paths), labels, strict=True):
+    found: dict[Any, tuple[Path, str]] = {}
+    for given, label in zip(paths, labels, strict=True):
+        if not isinstance(label, str):  # it would be saved, and not load again
+            raise ValueError(
+                f"{printable(str(given))}: expected a label of type str. Received: "
+                f"{label!r}. Convert it: str(label)."
+            )
+        path = absolute(given)
         file = _hard_link(path) or real_path(path, folders)
         found.setdefault(file, (spell(path, root), label))
     return dict(found.values())
@@ -128,11 +140,11 @@ def plan_update(
         id = catalogue.find(path)
         if id is not None and compare(catalogue.items[id])[0] in KEPT:
             known.discard(id)
-    wanted = once_each(found.paths, found.labels, catalogue.root)
-    for path in wanted:
+    wanted: dict[Path, str | None] = {}
+    for path, label in once_each(found.paths, found.labels, catalogue.root).items():
         # In the root labels count from the root, as they always did.
-        if catalogue.root in path.parents or find(path) is not None:
-            wanted[path] = None
+        counted = catalogue.root in path.parents or find(path) is not None
+        wanted[path] = None if counted else label
     return wanted, sorted(known)
 
 

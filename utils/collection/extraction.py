@@ -5,7 +5,7 @@ Threads read and decode while the network works: both let go of Python's lock.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.collection.cache import VectorCache
+from utils.collection.catalogue import Item
 from utils.embeddings import DIMENSION, Embedder, load_embedder
-from utils.errors import PictureError
+from utils.errors import LookalikeError, PictureError
 from utils.images import Refusal, load_picture, read_file, sha256_of
 
 BATCH = 32  # pictures that are embedded and cached together
@@ -46,7 +47,7 @@ class _Read(NamedTuple):
     sha256: str = ""
     vector: np.ndarray | None = None
     pixels: np.ndarray | None = None
-    reason: str = ""
+    reason: str = NO_DIRECTION
 
 
 def embed_files(
@@ -64,75 +65,66 @@ def embed_files(
     Stop it when you like: what is embedded is in the cache, and the next call goes on
     from there.
 
-    Parameters
-    ----------
-    paths : sequence of path
-    embedder : Embedder, optional
-        Default: `load_embedder()`.
-    cache : VectorCache, optional
-        Default: ``output/cache.sqlite``, or what ``LOOKALIKE_CACHE`` names.
-    progress : bool
-        Show a bar while it works; it leaves nothing behind in a notebook.
-
-    Raises
-    ------
-    WeightsError
-        If no embedder was given and the weights cannot be loaded.
+    `embedder` is `load_embedder()`, unless another is given (WeightsError, if it cannot
+    be loaded), `cache` what `VectorCache()` opens; `progress` shows a bar, which leaves
+    nothing behind in a notebook.
     """
     from tqdm.auto import tqdm
 
-    table = _Table(len(paths), getattr(embedder, "dimension", DIMENSION))
+    dimension = getattr(embedder, "dimension", DIMENSION)
+    result = EmbeddedFiles(np.empty((0, dimension), np.float32), [], [], [])
     if not paths:  # nothing to do needs no network
-        return table.result(paths)
+        return result
     embedder = embedder or load_embedder()
+    vectors, positions, refused, sha256s = result
+    row_of: dict[str, int] = {}  # sha256 -> the first row that has it
     # A cache of the caller's stays open for the caller.
     opened = VectorCache() if cache is None else nullcontext(cache)
     bar = tqdm(total=len(paths), unit=" pictures", leave=False, disable=not progress)
     with opened as store, bar:
         read = partial(_read, embedder=embedder, cache=store)
         for batch in _batches(map_ahead(read, list(enumerate(paths)))):
-            new = {
-                file.sha256: file.pixels
-                for file in batch
-                if file.pixels is not None and file.sha256 not in table.row_of
-            }
-            table.fill(batch, _embed(new, embedder, store))
+            new = _embed([f for f in batch if f.sha256 not in row_of], embedder, store)
+            for position, sha256, vector, _, reason in batch:
+                if sha256 in row_of:
+                    vector = vectors[row_of[sha256]]
+                elif sha256 in new:
+                    vector = new[sha256]
+                if vector is None or not has_direction(vector):
+                    refused.append(Refusal(Path(paths[position]), reason))
+                    continue
+                if not positions:  # all at once: gathered later they take twice as much
+                    vectors = np.empty((len(paths), len(vector)), np.float32)
+                vectors[len(positions)] = vector
+                row_of.setdefault(sha256, len(positions))
+                positions.append(position)
+                sha256s.append(sha256)
             bar.update(len(batch))
-    return table.result(paths)
+    return result._replace(vectors=vectors[: len(positions)])
 
 
-class _Table:
-    """The vectors in one array from the start: to gather them later takes it twice."""
+def exact_vectors(
+    items: Sequence[Item], pipeline: str, load: Callable[[], Embedder]
+) -> np.ndarray:
+    """Return the items' vectors, from the cache or computed again: float32, (n, d).
 
-    def __init__(self, size: int, dimension: int) -> None:
-        self.size, self.vectors = size, np.empty((0, dimension), dtype=np.float32)
-        self.positions: list[int] = []  # of the file that a row belongs to
-        self.sha256s: list[str] = []
-        self.row_of: dict[str, int] = {}  # sha256 -> the first row that has it
-        self.reasons: dict[int, str] = {}  # position -> why it was refused
-
-    def fill(self, files: Iterable[_Read], new: Mapping[str, np.ndarray]) -> None:
-        """Give each file its vector: known, new, or that of an earlier file alike."""
-        for position, sha256, vector, _, reason in files:
-            if sha256 in new:
-                vector = new[sha256]
-            elif sha256 in self.row_of:
-                vector = self.vectors[self.row_of[sha256]]
-            if vector is None or not has_direction(vector):
-                self.reasons[position] = reason or NO_DIRECTION
-                continue
-            row = len(self.positions)
-            if row == 0:
-                self.vectors = np.empty((self.size, len(vector)), dtype=np.float32)
-            self.vectors[row] = vector
-            self.positions.append(position)
-            self.sha256s.append(sha256)
-            self.row_of.setdefault(sha256, row)
-
-    def result(self, paths: Sequence[str | os.PathLike]) -> EmbeddedFiles:
-        refused = [Refusal(Path(paths[i]), self.reasons[i]) for i in self.reasons]
-        vectors = self.vectors[: len(self.positions)]
-        return EmbeddedFiles(vectors, self.positions, refused, self.sha256s)
+    `load` is called for the embedder only if the cache lacks a vector; LookalikeError,
+    if one can be had neither way.
+    """
+    with VectorCache() as cache:
+        known = cache.get(pipeline, list({item.sha256 for item in items}))
+    missing = [item.path for item in items if item.sha256 not in known]
+    if missing:
+        embedded = embed_files(missing, load())
+        known |= dict(zip(embedded.sha256s, embedded.vectors, strict=True))
+    lost = [item.path for item in items if item.sha256 not in known]
+    if lost:
+        raise LookalikeError(
+            "expected a cached vector or an unchanged file for each picture. "
+            f"{len(lost)} have neither; the first: {lost[0]}. Call "
+            "update() to drop vanished and changed pictures, then retrain."
+        )
+    return np.stack([known[item.sha256] for item in items])
 
 
 def map_ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -186,9 +178,10 @@ def _read(
 
 
 def _embed(
-    pixels: Mapping[str, np.ndarray], embedder: Embedder, cache: VectorCache
+    files: Iterable[_Read], embedder: Embedder, cache: VectorCache
 ) -> dict[str, np.ndarray]:
-    """Return sha256 -> vector, and keep the vectors."""
+    """Return sha256 -> vector of the files that have pixels, and keep the vectors."""
+    pixels = {file.sha256: file.pixels for file in files if file.pixels is not None}
     if not pixels:
         return {}
     vectors = embedder.embed(np.stack(list(pixels.values())))

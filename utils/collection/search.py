@@ -17,20 +17,14 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils import images
-from utils.collection.building import (
-    build_parts,
-    exact_vectors,
-    items_of,
-    labels_for,
-)
 from utils.collection.cache import VectorCache
-from utils.collection.catalogue import Catalogue, Item
+from utils.collection.catalogue import Catalogue, Item, absolute, common_folder
 from utils.collection.changes import (
     Changes,
     compare,
@@ -39,7 +33,12 @@ from utils.collection.changes import (
     plan_update,
 )
 from utils.collection.collection_store import read_collection, write_collection
-from utils.collection.extraction import NO_DIRECTION, embed_files, has_direction
+from utils.collection.extraction import (
+    NO_DIRECTION,
+    embed_files,
+    exact_vectors,
+    has_direction,
+)
 from utils.collection.hits import Hit, make_hits, show_hits
 from utils.collection.vector_index import VectorIndex
 from utils.embeddings import Embedder, load_embedder
@@ -136,15 +135,24 @@ class ImageSearch:
         ValueError also if there is not one label, a str, for each path.
         """
         embedder = embedder or load_embedder()
-        index, catalogue, refused = build_parts(
-            collection, embedder, root=root, factory=factory, progress=progress
-        )
+        paths = [absolute(path) for path in collection.paths]
+        folder = common_folder(None, paths) if root is None and paths else root
+        folder = absolute(folder or os.curdir)
+        wanted = once_each(paths, collection.labels, folder)
+        items, vectors, refused = _embed_items(wanted, embedder, progress=progress)
+        if not items:
+            refused += collection.refused
+            why = [f"{printable(str(path))}: {reason}" for path, reason in refused]
+            raise ValueError(
+                f"expected pictures that can be read. Received {len(collection)}, of "
+                f"which none can be. The first: {(why or ['there is none'])[0]}"
+            )
         return cls(
-            index,
-            catalogue,
+            VectorIndex(vectors, factory),
+            Catalogue(dict(enumerate(items)), folder),
             pipeline=embedder.pipeline,
             embedder=embedder,
-            refused=refused,
+            refused=[*collection.refused, *refused],
         )
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -208,7 +216,7 @@ class ImageSearch:
         )
         self.refused += [Refusal(self.path_of(id), reason) for id in strays]
         before = len(self)
-        self._commit(strays, {}, [], None)
+        self._commit(strays)
         warnings.warn(
             f"{len(strays)} of {before} pictures were left out, and are named in "
             f"`refused`. The first: {printable(str(self.refused[0].path))}: {reason}",
@@ -353,11 +361,9 @@ class ImageSearch:
         folder below `root` on its path, or "" if it lies outside.
         """
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        given: Sequence[str | None] = [None] * len(paths)
-        if labels is not None:
-            given = labels_for(paths, labels)
+        given = once_each(paths, "" if labels is None else labels, self.root)
+        wanted = dict.fromkeys(given) if labels is None else given
         with self._changing:
-            wanted = once_each(paths, given, self.root)
             return self._bring_in(wanted, [], progress=progress)
 
     def remove(
@@ -375,7 +381,7 @@ class ImageSearch:
                 for i in ids
             ]
             gone = {id: self.path_of(id) for id in named}
-            self._commit(list(gone), {}, [], None)
+            self._commit(gone)
         return Changes([], [], list(gone.values()), [], [])
 
     def update(
@@ -405,30 +411,26 @@ class ImageSearch:
         can be had from neither.  `index.needs_retraining` says whether it would help.
         """
         with self._changing:
-            state = self._state
-            items = list(state.catalogue.items.values())
-            exact = state.index.keeps_vectors or not items
-            vectors = None
-            if not exact:
+            items, vectors = list(self.items.values()), None
+            if items and not self.index.keeps_vectors:
                 vectors = exact_vectors(items, self.pipeline, lambda: self.embedder)
-            index = state.index.rebuilt(vectors=vectors, factory=factory)
-            self._state = _State(index, state.catalogue)
+            index = self.index.rebuilt(vectors=vectors, factory=factory)
+            self._state = replace(self._state, index=index)
 
     # --- Inside -------------------------------------------------------------------
 
     def _bring_in(
-        self, wanted: dict[Path, str | None], gone: list[int], *, progress: bool
+        self, wanted: Mapping[Path, str | None], gone: list[int], *, progress: bool
     ) -> Changes:
         """Embed what is new or changed, then change everything in one step."""
         before = self._state.catalogue
         plan = plan_changes(wanted, before)
         # Loading the network takes seconds, and a removal needs none.
         embedder = self.embedder if plan.labels else None
-        embedded = embed_files(list(plan.labels), embedder, progress=progress)
-        new = items_of(embedded, plan.labels)
+        new, vectors, refused = _embed_items(plan.labels, embedder, progress=progress)
         gone = [*gone, *plan.outdated.values()]
         removed = [before.items[id].path for id in gone]
-        self._commit(gone, plan.relabelled, new, embedded.vectors)
+        self._commit(gone, plan.relabelled, new, vectors)
 
         replaced = {item.path for item in new} & plan.outdated.keys()
         relabelled = [item.path for item in plan.relabelled.values()]
@@ -437,23 +439,36 @@ class ImageSearch:
             [item.path for item in new if item.path in replaced] + relabelled,
             [path for path in removed if path not in replaced],
             plan.unchanged,
-            plan.refused + embedded.refused,
+            plan.refused + refused,
         )
 
     def _commit(
         self,
-        gone: Sequence[int],
-        relabelled: Mapping[int, Item],
-        new: Sequence[Item],
-        vectors: np.ndarray | None,
+        gone: Iterable[int],
+        relabelled: Mapping[int, Item] | None = None,
+        new: Sequence[Item] = (),
+        vectors: np.ndarray | None = None,
     ) -> None:
-        """Change index and catalogue together, or neither."""
-        state = self._state
-        index = state.index
+        """Change index and catalogue together, or neither; `vectors` are of `new`."""
+        index, changed = self.index, dict(relabelled or {})
+        gone = list(gone)
         if gone or new:
             index = index.copy()
             if vectors is None or not new:
                 vectors = np.empty((0, index.d), dtype=np.float32)
             ids = index.replace(gone, vectors)
-            relabelled = {**relabelled, **dict(zip(ids.tolist(), new, strict=True))}
-        self._state = _State(index, state.catalogue.changed(gone, relabelled))
+            changed |= zip(ids.tolist(), new, strict=True)
+        self._state = _State(index, self._state.catalogue.changed(gone, changed))
+
+
+def _embed_items(
+    labels: Mapping[Path, str], embedder: Embedder | None, *, progress: bool
+) -> tuple[list[Item], np.ndarray, list[Refusal]]:
+    """Embed the pictures that have labels here: an item for each row of vectors."""
+    paths = list(labels)
+    vectors, positions, refused, sha256s = embed_files(
+        paths, embedder, progress=progress
+    )
+    embedded = zip([paths[i] for i in positions], sha256s, strict=True)
+    items = [Item(path, labels[path], sha256) for path, sha256 in embedded]
+    return items, vectors, refused
