@@ -74,19 +74,11 @@ class Embedder:
         return f"ResNet50, {self.weights} weights, {size} × {size} pixels in"
 
     def embed(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
-        """Return one unit vector per picture: float32, shape (n, 2048).
+        """Return one unit vector per picture: float32 of shape (n, 2048).
 
-        Parameters
-        ----------
-        images : uint8 array of shape (n, input_size, input_size, 3)
-            Not preprocessed.
-        batch_size : int
-            Pictures that go through the network together.
-
-        Raises
-        ------
-        ValueError
-            If the shape or the dtype is another, or a vector is not finite.
+        The pictures are not preprocessed, their height and width is `input_size`;
+        `batch_size` of them go through the network together.  ValueError for another
+        shape or dtype, or if a vector is not finite.
         """
         features = [self.forward(batch) for batch in self._batches(images, batch_size)]
         empty = np.empty((0, self.dimension), dtype=np.float32)
@@ -99,13 +91,8 @@ class Embedder:
     def feature_map(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
         """Return the features of each region of each picture, before they are pooled.
 
-        Their mean over the regions, brought to length 1, is what `embed` returns; the
-        arguments are those of `embed`.
-
-        Returns
-        -------
-        regions : float32 array of shape (n, h, w, 2048)
-            None of them negative; h and w are size / 32, rounded up.
+        float32 of shape (n, h, w, 2048), none negative; h and w are size / 32, rounded
+        up.  Their mean over h and w, brought to length 1, is what `embed` returns.
         """
         model, batches = self._regions_model, self._batches(images, batch_size)
         empty = np.empty((0, *model.output_shape[1:]), dtype=np.float32)
@@ -149,6 +136,9 @@ def load_embedder(
 ) -> Embedder:
     """Build ResNet50 without its head and load its weights.
 
+    WeightsError if they are missing, damaged or of another topology; no file is ever
+    deleted or replaced.
+
     Parameters
     ----------
     weights : str or path, optional
@@ -163,12 +153,6 @@ def load_embedder(
         Allow Keras to fetch ``"imagenet"`` weights if this machine lacks them.
     verbose : bool
         Print one line that says which weights were taken.
-
-    Raises
-    ------
-    WeightsError
-        If the weights are missing, damaged or of another topology.  No file is ever
-        deleted or replaced.
     """
     chosen = os.fspath(weights or os.environ.get("LOOKALIKE_WEIGHTS") or "bundled")
     if chosen == "untrained":
@@ -245,12 +229,11 @@ def color_histogram(images: np.ndarray, *, bins: int = 8) -> np.ndarray:
 def import_keras() -> ModuleType:
     """Import Keras on TensorFlow without TensorFlow's messages about itself.
 
-    TensorFlow writes to file descriptor 2 before its own log level is read, and a
-    notebook would store that.  The descriptor points to a temporary file meanwhile;
-    if the import fails, what it wrote is printed.
+    They go to file descriptor 2 before its own log level is read, and a notebook would
+    store them: the descriptor points to a temporary file until the import is done.
     """
-    # Advice against batches of many sizes: the last one is smaller, and whether it
-    # speaks is chance.
+    # Advice against batches of many sizes: a last one is smaller, and when it speaks
+    # is chance
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     if "keras" in sys.modules and "tensorflow" in sys.modules:
         return sys.modules["keras"]
@@ -266,7 +249,7 @@ def import_keras() -> ModuleType:
 
             tensorflow.config.list_logical_devices()  # looks for a GPU, and says so
         except BaseException:
-            messages.seek(0)
+            messages.seek(0)  # now they are wanted
             os.write(saved, messages.read())
             raise
         finally:
@@ -293,7 +276,7 @@ def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> 
     """
     keras = import_keras()
     config = keras.config
-    # A notebook may have changed these for all of Keras: our vectors stay the same.
+    # A reader may have changed these for all of Keras: our vectors stay the same.
     before = config.floatx(), config.dtype_policy(), config.image_data_format()
     _configure(dtype, dtype, "channels_last")
     try:
@@ -371,9 +354,8 @@ def _checked_sha256(path: Path, name: str) -> str:
 
 def card_of(path: Path) -> Path:
     """Return the JSON file beside a weights file: its input size and sha256."""
-    return path.with_name(
-        path.name.removesuffix(".h5").removesuffix(".weights") + ".json"
-    )
+    stem = path.name.removesuffix(".h5").removesuffix(".weights")
+    return path.with_name(f"{stem}.json")
 
 
 def _read_card(path: Path) -> dict:

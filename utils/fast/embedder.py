@@ -35,14 +35,9 @@ ENDINGS = {  # of a pipeline id
 
 
 class FastEmbedder(Embedder):
-    """An `Embedder` that runs the network compiled, in a precision that may be lower.
+    """An `Embedder` that runs the network compiled, in a `precision`, by a `runtime`.
 
     Made by `load_fast_embedder`.  `feature_map` is that of the Keras model, in float32.
-
-    Attributes
-    ----------
-    precision, runtime : str
-        As `load_fast_embedder` takes them.
     """
 
     def __init__(self, exact: Embedder, precision: str, runtime: str) -> None:
@@ -66,9 +61,9 @@ class FastEmbedder(Embedder):
             return run_int8(folded, size, self._identity)
         if self.runtime == "openvino":
             return run_openvino(folded, size)
-        wanted = self.precision
-        precision = instead_of_bfloat16() if wanted == "bfloat16" else wanted
-        return run_tensorflow(folded, size, precision)
+        if self.precision == "bfloat16":
+            return run_tensorflow(folded, size, instead_of_bfloat16())
+        return run_tensorflow(folded, size, self.precision)
 
 
 def load_fast_embedder(
@@ -80,7 +75,10 @@ def load_fast_embedder(
     download: bool = False,
     verbose: bool = True,
 ) -> FastEmbedder:
-    """Load ResNet50 to be run compiled; the network is compiled at the first batch.
+    """Load ResNet50 to be run compiled, which it is at the first batch.
+
+    ValueError if there is no such precision or runtime, or they do not go together;
+    WeightsError as `load_embedder`.
 
     Parameters
     ----------
@@ -92,13 +90,6 @@ def load_fast_embedder(
         Default: OpenVINO for int8, and TensorFlow, on its GPU if it sees one.
     weights, input_size, download, verbose
         As `utils.embeddings.load_embedder` takes them.
-
-    Raises
-    ------
-    ValueError
-        If there is no such precision or runtime, or they do not go together.
-    WeightsError
-        As `load_embedder`.
     """
     if precision not in RUNTIMES:
         raise ValueError(

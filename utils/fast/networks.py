@@ -26,12 +26,8 @@ def fold_batch_norms(model: Any) -> Folded:
     """Make one convolution of each convolution and the batch norm behind it.
 
     After training, a batch norm multiplies each channel by a number and adds another.
-    So does a convolution whose kernel and bias are multiplied beforehand.
-
-    Returns
-    -------
-    folded : dict of str to (kernel, bias)
-        By the convolution's name: float32 arrays of shape (h, w, in, out) and (out,).
+    So does a convolution whose kernel and bias are multiplied beforehand.  Returns them
+    by the convolution's name: float32 arrays of shape (h, w, in, out) and (out,).
     """
     layers = {layer.name: layer for layer in model.layers}
     folded = {}
@@ -47,18 +43,11 @@ def fold_batch_norms(model: Any) -> Folded:
 
 
 def tensorflow_function(folded: Folded, size: int, precision: str = "float32") -> Any:
-    """Return the network as a `tf.function`, not yet traced.
+    """Trace the network for pictures of one size, any number of them.
 
-    Parameters
-    ----------
-    folded : dict
-        From `fold_batch_norms`.
-    size : int
-        Height and width of the pictures.
-    precision : {"float32", "bfloat16", "float16"}
-        Of the convolutions.  The first one, which takes 3 % of the time and whose
-        rounding would cost more than that of whole stages further on, and the pooling
-        at the end are done in float32.
+    `precision` is that of the convolutions: float32, bfloat16 or float16.  The first
+    one, which takes 3 % of the time and whose rounding would cost more than that of
+    whole stages further on, and the pooling at the end are done in float32.
 
     References
     ----------
@@ -98,12 +87,13 @@ def tensorflow_function(folded: Folded, size: int, precision: str = "float32") -
 
     pictures = tf.TensorSpec((None, size, size, 3), tf.uint8)
     # Its loop is over layers and ends while it is traced: nothing for AutoGraph
-    return tf.function(network, input_signature=[pictures], autograph=False)
+    traced = tf.function(network, input_signature=[pictures], autograph=False)
+    return traced.get_concrete_function()
 
 
 def run_tensorflow(folded: Folded, size: int, precision: str = "float32") -> Forward:
     """Compile the network with TensorFlow; on its GPU, if it sees one."""
-    function = tensorflow_function(folded, size, precision).get_concrete_function()
+    function = tensorflow_function(folded, size, precision)
     return lambda pictures: function(pictures).numpy()
 
 

@@ -36,10 +36,10 @@ def run_int8(folded: Folded, size: int, identity: str) -> Forward:
     """Compile a network of 8-bit whole numbers with OpenVINO, quantised only once.
 
     Post-training quantisation: the range of every layer's output is observed on
-    pictures of the gallery, and cut into 256 steps; the first layer stays in float32,
-    as in `tensorflow_function`.  The outcome is kept in the user's cache folder, with
-    the facts it came from; a damaged file, or one of other facts, is made anew.
-    `identity` is the pipeline id of the float32 network.
+    pictures of the gallery, and cut into 256 steps; the first layer stays in float32.
+    The outcome is kept in the user's cache folder, with the facts it came from; a
+    damaged file, or one of other facts, is made anew.  `identity` is the pipeline id
+    of the float32 network.
 
     References
     ----------
@@ -115,19 +115,14 @@ def kept_networks() -> Path:
 def _gallery_pictures(size: int) -> np.ndarray:
     """Return pictures to observe a network on: views of every thing in the gallery."""
     pictures, _, refused = load_pictures(load_gallery().gallery.paths[::3], size)
-    if refused:
-        path, reason = refused[0]
-        raise PictureError(
-            str(path),
-            f"expected a picture of the gallery, on which the network is observed "
-            f"({reason}). Bring it back with `git checkout -- images`.",
-        )
+    for path, reason in refused:
+        advice = "The network is observed on it: bring it back, git checkout -- images."
+        raise PictureError(str(path), f"{reason}. {advice}")
     return pictures
 
 
 def _network(folded: Folded, size: int) -> Any:
-    function = tensorflow_function(folded, size).get_concrete_function()
-    return import_openvino().convert_model(function)
+    return import_openvino().convert_model(tensorflow_function(folded, size))
 
 
 def _compile(network: Any) -> Forward:
