@@ -13,8 +13,6 @@ def printable(text: str) -> str:
     A file name may hold newlines, or bytes that are not valid UTF-8 (which Python
     keeps as lone surrogates, and which `print` refuses).
 
-    Examples
-    --------
     >>> print(printable("two\nlines.jpg"))
     two\nlines.jpg
     """
@@ -26,15 +24,9 @@ def printable(text: str) -> str:
 def check_k(k: Any, name: str = "k") -> int:
     """Return a number of results (or of anything that is counted) as a plain int.
 
-    FAISS refuses NumPy's integers; here they are welcome.
+    FAISS refuses NumPy's integers; here they are welcome. ValueError if `k` is no whole
+    number, or below 1; the message calls it `name`.
 
-    Raises
-    ------
-    ValueError
-        If `k` is no whole number, or below 1; the message calls it `name`.
-
-    Examples
-    --------
     >>> check_k("2")
     Traceback (most recent call last):
     ValueError: k must be a whole number of at least 1. Received: '2'.
@@ -58,14 +50,9 @@ class LookalikeError(Exception):
 
 
 class PictureError(LookalikeError, ValueError):
-    """A picture was refused.
+    """A picture was refused: `reason` tells a person why, and what to do.
 
-    Parameters
-    ----------
-    source : str
-        The file's name as it is, or a word for a picture that has none.
-    reason : str
-        Why it was refused and what to do, for a person to read.
+    `source` is the file's name as it is, or a word for a picture that has none.
     """
 
     def __init__(self, source: str, reason: str) -> None:
