@@ -43,17 +43,15 @@ def time_call(
         raise ValueError(f"warmup must be at least 0. Received: {warmup}.")
     for _ in range(warmup):
         function()
-    seconds = [_seconds(function) for _ in range(repeats)]
+    seconds = []
+    for _ in range(repeats):
+        start = perf_counter()
+        function()
+        seconds.append(perf_counter() - start)
     if repeats == 1:
         return Timing(seconds[0], seconds[0], seconds[0], 1)
     low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return Timing(median, low, high, repeats)
-
-
-def _seconds(function: Callable[[], Any]) -> float:
-    start = perf_counter()
-    function()
-    return perf_counter() - start
 
 
 def size_of(thing: Any) -> str:
