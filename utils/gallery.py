@@ -56,18 +56,9 @@ class Gallery(NamedTuple):
 def load_gallery(embed: Callable[..., Any] | None = None, **options: Any) -> Gallery:
     """Return the bundled pictures by split, with their vectors if `embed` makes them.
 
-    Parameters
-    ----------
-    embed : function, optional
-        `utils.collection.extraction.embed_files`, or another with its result.  Called
-        once, with all paths.
-    **options
-        Passed on to `embed`, such as ``embedder=...``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the table of the pictures is missing or damaged, or `embed` refuses one.
+    `embed` is `utils.collection.extraction.embed_files`, or another with its result. It
+    is called once, with all paths and the options, such as ``embedder=...``. ValueError
+    if it refuses a picture; as `read_metadata` if the table of pictures is damaged.
     """
     rows = read_metadata()
     paths = [IMAGES / row["file"] for row in rows]
@@ -94,19 +85,10 @@ def load_gallery(embed: Callable[..., Any] | None = None, **options: Any) -> Gal
 def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list[Row]:
     """Read the table that describes the gallery, or one with its columns.
 
-    Returns
-    -------
-    rows : list of dict
-        One for each picture: ``instance`` and ``view`` are ints, ``yaw`` and
-        ``elevation`` floats (degrees), the other columns text; ``file`` is relative to
-        the table's folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such table.
-    ValueError
-        If it is no CSV in UTF-8, a column is missing, or a number isn't one.
+    Each picture has its dict: ``instance`` and ``view`` are ints, ``yaw`` and
+    ``elevation`` floats (degrees), the other columns text; ``file`` is relative to the
+    table's folder. FileNotFoundError if there is no such table, ValueError if it is no
+    CSV in UTF-8, a column is missing, or a number isn't one.
     """
     path = Path(os.path.expanduser(csv_path))
     name = printable(str(path))
