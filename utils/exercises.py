@@ -59,10 +59,8 @@ def find_fault(
         return f"{expected} Received {_describe(answer)}."
     if kind is not str and not np.isfinite(values).all():
         return f"{expected} Received NaN or infinity: was something divided by zero?"
-    if between and values.size:
-        low, high = between
-        if values.min() < low or values.max() > high:
-            return f"{expected} Received one outside these limits."
+    if between and ((values < between[0]) | (values > between[1])).any():
+        return f"{expected} Received one outside these limits."
     return ""
 
 
