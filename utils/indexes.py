@@ -22,10 +22,7 @@ import numpy as np
 
 from utils.errors import IndexFileError, check_k
 
-METRICS = {
-    "inner_product": faiss.METRIC_INNER_PRODUCT,
-    "l2": faiss.METRIC_L2,
-}
+METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 POINTS_PER_CELL = 39  # FAISS's own minimum for training a cell without a warning
 LARGEST = 1e15  # squares and sums of larger numbers leave float32's range
 SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
@@ -37,27 +34,14 @@ def build_index(
 ) -> faiss.Index:
     """Build a FAISS index, train it if it must be trained, and add the vectors.
 
-    Parameters
-    ----------
-    embeddings : float32 array of shape (n, d)
-        Unit vectors, if the inner product is to be a cosine.  Vector i gets id i.
-    factory : str
-        A string of FAISS's index factory [1]_: ``"Flat"`` is exact.
-    metric : {"inner_product", "l2"}
-        What `search` returns: a similarity (larger is nearer) or a squared
-        Euclidean distance (smaller is nearer).
+    `embeddings` are unit vectors, if the inner product is to be a cosine; vector i gets
+    id i. `factory` is a string of FAISS's index factory: ``"Flat"`` is exact. `metric`
+    is ``"inner_product"``, a similarity (larger is nearer), or ``"l2"``, a squared
+    Euclidean distance (smaller is nearer). ValueError, too, if FAISS knows no such
+    factory string or metric.
 
-    Raises
-    ------
-    ValueError
-        If FAISS does not know the factory string or the metric, too.
+    https://github.com/facebookresearch/faiss/wiki/The-index-factory
 
-    References
-    ----------
-    .. [1] https://github.com/facebookresearch/faiss/wiki/The-index-factory
-
-    Examples
-    --------
     >>> index = build_index(np.eye(4, dtype="float32"))
     >>> index.ntotal, index.d
     (4, 4)
@@ -75,15 +59,9 @@ def search_index(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k nearest vectors of each query; k is cut to what the index holds.
 
-    Returns
-    -------
-    similarities : float32 array of shape (q, k)
-        Best first; squared distances where the index was built with ``"l2"``.
-    ids : int64 array of shape (q, k)
-        −1 where an approximate index found fewer than k.
+    Returns similarities (float32; squared distances of an ``"l2"`` index) and ids
+    (int64; −1 where an approximate index found fewer than k): shape (q, k), best first.
 
-    Examples
-    --------
     >>> index = build_index(np.eye(3, dtype="float32"))
     >>> search_index(index, np.eye(3, dtype="float32")[1:2], 1)[1]
     array([[1]])
@@ -149,25 +127,17 @@ def check_dimension(vectors: np.ndarray, d: int, name: str) -> None:
     # FAISS raises an AssertionError without words, and none at all under python -O.
     if vectors.shape[1] != d:
         raise ValueError(
-            f"{name} must have the index's dimension, {d}. "
-            f"Received: {vectors.shape[1]}. Embed them with the same weights as the "
-            "collection."
+            f"{name} must have the index's dimension, {d}. Received: "
+            f"{vectors.shape[1]}. Embed them with the same weights as the collection."
         )
 
 
 def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
     """Write an index so that a crash leaves the old file or the new one.
 
-    Returns
-    -------
-    sha256 : str
-        Of the file's bytes, for `load_index` to check.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or not writable (`faiss.write_index` can miss that), or
-        there is no such folder.
+    Returns the sha256 of the file's bytes, for `load_index` to check. OSError if the
+    disk is full or not writable (`faiss.write_index` can miss that), or there is no
+    such folder.
     """
     path = Path(os.path.expanduser(path))
     content = faiss.serialize_index(index).tobytes()
@@ -188,17 +158,13 @@ def load_index(
 ) -> faiss.Index:
     """Read an index file, or raise an IndexFileError.
 
-    Parameters
-    ----------
-    path : path
-    sha256 : str, optional
-        What `save_index` returned.  FAISS itself accepts most damaged files.
-    mmap : bool
-        Leave the vectors in the file: the system reads what a search touches, and
-        processes that map the same file share that memory.  Such an index can be
-        searched only (FAISS ends the process if one adds to it), and the file must
-        never be written again in place; `save_index` replaces it, which is safe (on
-        Windows it has to wait until the index is gone).
+    `sha256` is what `save_index` returned: FAISS itself accepts most damaged files.
+
+    `mmap` leaves the vectors in the file: the system reads what a search touches, and
+    processes that map the same file share that memory. Such an index can be searched
+    only (FAISS ends the process if one adds to it), and the file must never be written
+    again in place; `save_index` replaces it, which is safe (on Windows it has to wait
+    until the index is gone).
     """
     path = Path(os.path.expanduser(path))
     try:
