@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from packaging.version import Version
 
 from utils import indexes
 from utils.collection import faiss_parts as parts
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 FACTORIES = ["Flat", "IVF4,Flat", "IVF4,PQ4x4np", "HNSW8"]
 D = 8
 every_factory = pytest.mark.parametrize("factory", FACTORIES)
+
+
+NEW_GRAPHS = Version("1.15.1")
 
 
 def draw(n: int, seed: int = 0, d: int = D) -> np.ndarray:
@@ -554,7 +558,11 @@ def test_a_mapped_index_finds_the_same_and_can_be_changed(factory, tmp_path):
         assert changed.add(draw(2, seed=1)).tolist() == [200, 201]
         changed.compact()
     found, expected = mapped.search(vectors, 5), index.search(vectors, 5)
-    np.testing.assert_array_equal(found[1], expected[1])
+    same = (found[1] == expected[1]).mean()
+    # A graph that FAISS before 1.15.1 builds again may be another: a neighbour or two
+    # of a thousand differ.
+    rebuilt = factory == "HNSW8" and Version(indexes.faiss.__version__) < NEW_GRAPHS
+    assert same >= (0.99 if rebuilt else 1)
     assert file.read_bytes() == content
 
 
