@@ -50,28 +50,17 @@ ADVICE = "Build it again and save it."
 
 Content = bytes | Callable[["Tally"], object]
 Opener = Callable[[Path], Any]
+Pointer = tuple[int, str, str]
 
 
 class Bundle(NamedTuple):
-    """What `read_bundle` returns.
+    """What `read_bundle` returns; `folder` is the generation's own."""
 
-    `files` maps a name to its checked bytes, or to what its opener made of the file;
-    `facts` is what the writer passed, `build` a name that no other save has.
-    """
-
-    files: dict[str, Any]
+    files: dict[str, Any]  # checked bytes, or what an opener made of the file
     sha256s: dict[str, str]
-    facts: dict[str, Any]
-    build: str
+    facts: dict[str, Any]  # what the writer passed
+    build: str  # a name that no other save has
     folder: Path
-
-
-class Pointer(NamedTuple):
-    """What ``CURRENT`` says; `sha256` is that of the generation's manifest."""
-
-    format: int
-    generation: str
-    sha256: str
 
 
 class Tally:
@@ -107,25 +96,14 @@ def write_bundle(
 ) -> str:
     """Save files so that a reader finds the old set whole or the new set whole.
 
-    The disk must have room for both sets for a moment.
+    The disk must have room for both sets for a moment.  The folder is made if it does
+    not exist.  Functions among the contents are called in their order, each with a
+    `Tally` to write into: a large content need not be in memory as bytes.  `facts` are
+    anything that JSON can hold.  `build` is returned; pass one from `new_build` if a
+    file's content is to mention it.
 
-    Parameters
-    ----------
-    folder : path
-        Made if it does not exist.
-    files : mapping of str to bytes or function
-        The functions are called in their order, each with a `Tally` to write into: a
-        large content need not be in memory as bytes.
-    facts : mapping
-        Anything that JSON can hold.
-    build : str, optional
-        From `new_build`, if a file's content is to mention it; returned.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or not writable, or (`TimeoutError`) another process has
-        been saving into this folder for a minute.
+    OSError, if the disk is full or not writable, or (`TimeoutError`) another process
+    has been saving into this folder for a minute.
     """
     for name in files:
         if not FILE_NAME.fullmatch(name) or name in (MANIFEST, POINTER):
@@ -160,19 +138,14 @@ def read_bundle(
 
     A file with an opener need not be in memory as bytes: it is hashed in passing, and
     then the opener is called with its path.  Files of a save never change, so the
-    opener may map them.
-
-    Raises
-    ------
-    IndexFileError
-        If there is no bundle, it has another format version, or a file of it is
-        missing, damaged, replaced or not a plain file.
+    opener may map them.  IndexFileError, if there is no bundle, it has another format
+    version, or a file of it is missing, damaged, replaced or not a plain file.
     """
     folder = Path(os.path.expanduser(folder))
     pointer = _read_pointer(folder)
     while True:
         try:
-            return _read_generation(folder / pointer.generation, pointer, openers or {})
+            return _read_generation(folder, pointer, openers or {})
         except IndexFileError:
             # A writer may have removed this generation after we read the pointer.
             latest = _read_pointer(folder)
@@ -261,6 +234,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _read_pointer(folder: Path) -> Pointer:
+    """Return what ``CURRENT`` says: format, generation, sha256 of its manifest."""
     path = folder / POINTER
     try:
         os.lstat(path)
@@ -282,7 +256,7 @@ def _read_pointer(folder: Path) -> Pointer:
             f"{path}: expected one line that names a generation. Received "
             f"{len(line)} bytes that are damaged or of another kind. {ADVICE}"
         )
-    return Pointer(int(match[1]), match[2], match[3])
+    return int(match[1]), match[2], match[3]
 
 
 def _check_format(path: Path, found: int) -> None:
@@ -298,17 +272,21 @@ def _check_format(path: Path, found: int) -> None:
 def _read_generation(
     folder: Path, pointer: Pointer, openers: Mapping[str, Opener]
 ) -> Bundle:
+    format, generation, sha256 = pointer
+    folder /= generation
     path = folder / MANIFEST
     with _opened_plain(path, MAX_SMALL_FILE) as file:
         text = file.read()
-    _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), pointer.sha256)
+    _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), sha256)
     manifest = _parse_manifest(path, text)
-    _check_equal(path, "format", manifest["format"], pointer.format)
-    _check_equal(path, "build", f"generation-{manifest['build']}", folder.name)
-    files, sha256s = {}, {}
-    for name, entry in manifest["files"].items():
-        files[name] = _read_file(folder / name, entry, openers.get(name))
-        sha256s[name] = entry["sha256"]
+    _check_equal(path, "format", manifest["format"], format)
+    _check_equal(path, "build", f"generation-{manifest['build']}", generation)
+    entries = manifest["files"]
+    files = {
+        name: _read_file(folder / name, entry, openers.get(name))
+        for name, entry in entries.items()
+    }
+    sha256s = {name: entry["sha256"] for name, entry in entries.items()}
     return Bundle(files, sha256s, manifest["facts"], manifest["build"], folder)
 
 
@@ -316,12 +294,11 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(text)
         kinds = {"format": int, "build": str, "files": dict, "facts": dict}
-        good = all(isinstance(manifest[name], kinds[name]) for name in kinds)
+        good = [isinstance(manifest[name], kinds[name]) for name in kinds]
         for name, entry in manifest["files"].items():
             known = FILE_NAME.fullmatch(name) is not None
-            plain = isinstance(entry["sha256"], str) and entry["bytes"] >= 0
-            good = good and known and plain
-        if not good:
+            good += [known, isinstance(entry["sha256"], str), entry["bytes"] >= 0]
+        if not all(good):
             raise ValueError("a value of another kind")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexFileError(

@@ -68,7 +68,24 @@ class VectorCache:
         A damaged row is unknown, with a warning.
         """
         found: dict[str, np.ndarray] = {}
-        self._try(lambda: self._read(pipeline, sha256s, found))
+
+        def read() -> None:
+            if self._connection is None:
+                return
+            rows = self._connection.execute(
+                "SELECT key, checksum, vector FROM vectors "
+                "WHERE pipeline = ? AND key IN (SELECT value FROM json_each(?))",
+                [pipeline, json.dumps(list(sha256s))],
+            )
+            for sha256, checksum, data in rows:
+                # A flipped bit can change a column's type too.
+                whole = isinstance(data, bytes)
+                if whole and checksum == _checksum(pipeline, sha256, data):
+                    found[sha256] = np.frombuffer(data, "<f4").astype(np.float32)
+                else:
+                    self._warn("holds damaged vectors, which are computed again")
+
+        self._try(read)
         return found
 
     def put(self, pipeline: str, sha256s: Sequence[str], vectors: np.ndarray) -> None:
@@ -82,7 +99,19 @@ class VectorCache:
                 f"vectors must have shape ({len(sha256s)}, d), one row for each "
                 f"sha256. Received: {vectors.shape}."
             )
-        self._try(lambda: self._write(pipeline, sha256s, vectors))
+        rows = []
+        for sha256, vector in zip(sha256s, vectors, strict=True):
+            data = vector.tobytes()
+            rows.append((pipeline, sha256, _checksum(pipeline, sha256, data), data))
+
+        def write() -> None:
+            if self._connection is not None and self._writable:
+                with self._connection:  # commits, or rolls all of it back
+                    self._connection.executemany(
+                        "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows
+                    )
+
+        self._try(write)
 
     def close(self) -> None:
         """Close the file; afterwards nothing is found and nothing kept."""
@@ -123,38 +152,6 @@ class VectorCache:
             connection.close()
             raise
         self._connection = connection
-
-    def _read(
-        self, pipeline: str, sha256s: Sequence[str], found: dict[str, np.ndarray]
-    ) -> None:
-        if self._connection is None:
-            return
-        rows = self._connection.execute(
-            "SELECT key, checksum, vector FROM vectors "
-            "WHERE pipeline = ? AND key IN (SELECT value FROM json_each(?))",
-            [pipeline, json.dumps(list(sha256s))],
-        )
-        for sha256, checksum, data in rows:
-            # A flipped bit can change a column's type too.
-            whole = isinstance(data, bytes)
-            if whole and checksum == _checksum(pipeline, sha256, data):
-                found[sha256] = np.frombuffer(data, "<f4").astype(np.float32)
-            else:
-                self._warn("holds damaged vectors, which are computed again")
-
-    def _write(
-        self, pipeline: str, sha256s: Sequence[str], vectors: np.ndarray
-    ) -> None:
-        if self._connection is None or not self._writable:
-            return
-        rows = []
-        for sha256, vector in zip(sha256s, vectors, strict=True):
-            data = vector.tobytes()
-            rows.append((pipeline, sha256, _checksum(pipeline, sha256, data), data))
-        with self._connection:  # commits, or rolls all of it back
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows
-            )
 
     # --- Trouble -----------------------------------------------------------------
 

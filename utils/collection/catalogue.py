@@ -149,8 +149,12 @@ class Catalogue:
                 f"Received another one ({type(e).__name__}: {e}). {ADVICE}"
             ) from e
         if root is not None:
-            items = {id: _moved(item, home, root) for id, item in items.items()}
-        return cls(items, home if root is None else root), header
+            before, home = home, absolute(root)
+            for id, item in items.items():
+                if before in item.path.parents:  # others stay where they were
+                    moved = home / item.path.relative_to(before)
+                    items[id] = item._replace(path=moved)
+        return cls(items, home), header
 
 
 def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
@@ -234,13 +238,6 @@ def _checked_path(path: str) -> str:
     if os.name == "nt" and any(letter in path for letter in "\\:"):
         raise ValueError(f"no file of Windows can have the path {path!r}")
     return path
-
-
-def _moved(item: Item, old: Path, new: str | os.PathLike) -> Item:
-    """Return an item of a folder that has moved; others stay where they were."""
-    if old not in item.path.parents:
-        return item
-    return item._replace(path=absolute(new) / item.path.relative_to(old))
 
 
 def _is_in(path: str, folder: str) -> bool:

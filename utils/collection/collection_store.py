@@ -6,20 +6,13 @@ The one module that knows which files a saved collection consists of.
 import os
 from functools import partial
 
-from utils.collection.bundles import (
-    Bundle,
-    Tally,
-    new_build,
-    read_bundle,
-    write_bundle,
-)
-from utils.collection.catalogue import Catalogue
+from utils.collection.bundles import Tally, new_build, read_bundle, write_bundle
+from utils.collection.catalogue import ADVICE, Catalogue
 from utils.collection.vector_index import VectorIndex
 from utils.errors import IndexFileError
 from utils.indexes import load_index
 
 INDEX_FILE, ITEMS_FILE = "index.faiss", "items.json"
-ADVICE = "Build the collection again and save it."
 
 
 def write_collection(
@@ -60,7 +53,17 @@ def read_collection(
             f"facts on both, as ImageSearch.save writes them. Received: "
             f"{sorted(bundle.files)}. {ADVICE}"
         )
-    catalogue = _read_catalogue(bundle, root)
+    name = str(bundle.folder / ITEMS_FILE)
+    catalogue, header = Catalogue.parse(bundle.files[ITEMS_FILE], name, root=root)
+    ties = {"build": bundle.build, "pipeline": pipeline}
+    ties["index_sha256"] = bundle.sha256s[INDEX_FILE]
+    for what, value in ties.items():
+        if header.get(what) != value:
+            raise IndexFileError(
+                f"{name}: expected the {what} {value}, that of the index beside it. "
+                f"Received {header.get(what)!r}: the two come from different saves. "
+                f"{ADVICE}"
+            )
     name = str(bundle.folder / INDEX_FILE)
     index = VectorIndex.restore(bundle.files[INDEX_FILE], facts, name)
     if index.ids.tolist() != list(catalogue.items) or index.metric != "inner_product":
@@ -70,22 +73,3 @@ def read_collection(
             f"{ADVICE}"
         )
     return index, catalogue, pipeline
-
-
-def _read_catalogue(bundle: Bundle, root: str | os.PathLike | None) -> Catalogue:
-    """Read the pictures, and check that they belong to the index beside them."""
-    name = str(bundle.folder / ITEMS_FILE)
-    catalogue, header = Catalogue.parse(bundle.files[ITEMS_FILE], name, root=root)
-    expected = {
-        "build": bundle.build,
-        "pipeline": bundle.facts["pipeline"],
-        "index_sha256": bundle.sha256s[INDEX_FILE],
-    }
-    for what, value in expected.items():
-        if header.get(what) != value:
-            raise IndexFileError(
-                f"{name}: expected the {what} {value}, that of the index beside it. "
-                f"Received {header.get(what)!r}: the two come from different saves. "
-                f"{ADVICE}"
-            )
-    return catalogue

@@ -30,19 +30,11 @@ def make_hits(
     exclude: Iterable[int] = (),
     k: int | None = None,
 ) -> list[Hit]:
-    """Return the hits of one query, whose ranks count from 1.
+    """Return at most k hits of one query, whose ranks count from 1.
 
-    Parameters
-    ----------
-    similarities, ids : arrays of shape (n,)
-        One row of what `VectorIndex.search` returned.
-    items : mapping of int to Item
-        What an id means.  An id that has none is passed over: its picture has been
-        removed since the index was made.
-    exclude : iterable of int
-        Ids to leave out.
-    k : int, optional
-        How many hits at most.
+    `similarities` and `ids`, of shape (n,), are a row each of what `VectorIndex.search`
+    returned.  An id without an item is passed over, as those in `exclude` are: its
+    picture has been removed since the index was made.
     """
     excluded = set(exclude)
     pairs = zip(ids.tolist(), similarities.tolist(), strict=True)
@@ -62,19 +54,11 @@ def show_hits(
 ) -> None:
     """Draw one row per query: the query, then its hits with label and score.
 
-    Parameters
-    ----------
-    queries : sequence of path, bytes, PIL image or array
-    hits : one list of Hit per query
-    labels : sequence of str, optional
-        The queries' labels: hits with another are marked as wrong.
-    size : int
-        Pixels of a drawn picture.
+    `hits` has a list for each query; with `labels`, those of the queries, hits with
+    another label are marked as wrong.  `size` is a drawn picture's, in pixels.
     """
-    right: list[list[bool]] = []
-    if labels is not None:
-        pairs = zip(labels, hits, strict=True)
-        right = [[hit.label == label for hit in found] for label, found in pairs]
+    pairs = zip(labels, hits, strict=True) if labels is not None else ()
+    right = [[hit.label == label for hit in found] for label, found in pairs]
     missing: dict[Path, str] = {}
     tiles = [[_tile(hit.path, size, missing) for hit in found] for found in hits]
     plotting.show_results(

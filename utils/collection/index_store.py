@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.collection.faiss_parts import (
-    State,
-    check_family,
-    codes_of,
-    is_graph,
-    ivf_of,
-    layers_of,
-    stored_ids,
-)
+from utils.collection import faiss_parts as parts
+from utils.collection.faiss_parts import State
 from utils.errors import IndexFileError
 from utils.indexes import METRICS, faiss, parse_index
 
@@ -49,7 +42,6 @@ def restored_state(
 
     IndexFileError, with the file's `name`, if it is not.
     """
-    mapped = not isinstance(content, bytes)
     index = parse_index(content, name) if isinstance(content, bytes) else content
     wrong = [key for key, kind in KINDS.items() if type(facts.get(key)) is not kind]
     tombstones = facts.get("tombstones")
@@ -73,7 +65,7 @@ def restored_state(
             )
     try:
         dead = np.unique(np.array(tombstones, dtype=np.int64))
-        check_family(index, facts["factory"])
+        parts.check_family(index, facts["factory"])
         _check_layers(index)
         stored = _checked_ids(index, dead, facts["next_id"])
     except (ValueError, OverflowError) as error:
@@ -86,20 +78,20 @@ def restored_state(
         ids=np.setdiff1d(stored, dead),
         dead=dead,
         next_id=facts["next_id"],
-        mapped=mapped,
+        mapped=index is content,
         **{name: facts[name] for name in ORIGIN},
     )
 
 
 def _check_layers(index: faiss.Index) -> None:
-    if ivf_of(index) is None and not isinstance(index, faiss.IndexIDMap2):
+    if parts.ivf_of(index) is None and not isinstance(index, faiss.IndexIDMap2):
         raise ValueError("it has no ids")
-    chain = layers_of(index)
-    parts = [*chain, codes_of(index)]
-    if any(part.ntotal != index.ntotal or not part.is_trained for part in parts):
-        raise ValueError(
-            "its layers are untrained or hold different numbers of vectors"
-        )
+    chain = parts.layers_of(index)
+    for part in (*chain, parts.codes_of(index)):
+        if part.ntotal != index.ntotal or not part.is_trained:
+            raise ValueError(
+                "its layers are untrained or hold different numbers of vectors"
+            )
     for outer, inner in itertools.pairwise(chain):
         # FAISS does not ask whether vectors can pass from one layer to the next.
         d: int | None = outer.d
@@ -111,12 +103,12 @@ def _check_layers(index: faiss.Index) -> None:
 
 
 def _checked_ids(index: faiss.Index, dead: np.ndarray, next_id: int) -> np.ndarray:
-    stored = stored_ids(index)
+    stored = parts.stored_ids(index)
     if len(stored) != index.ntotal or (np.diff(stored) <= 0).any():
         raise ValueError("an id is missing or occurs twice")
     first, last = (stored[0], stored[-1]) if len(stored) else (0, -1)
     if first < 0 or not last < next_id <= LAST_ID:
         raise ValueError(f"ids from {first} to {last}, the next {next_id}")
-    if not np.isin(dead, stored).all() or (len(dead) and not is_graph(index)):
+    if not np.isin(dead, stored).all() or (len(dead) and not parts.is_graph(index)):
         raise ValueError("tombstones of vectors that it does not hold")
     return stored

@@ -62,14 +62,8 @@ class VectorIndex:
     a change that fails changes nothing, and searches from other threads see the old
     index or the new one.  So add many vectors at once rather than one by one.
 
-    Parameters
-    ----------
-    vectors : float32 array of shape (n, d)
-        They train the index and are its first content, with ids 0 to n − 1.
-    factory : str
-        FAISS index factory string.
-    metric : {"inner_product", "l2"}
-    points_per_cell : int
+    `vectors` train the index and are its first content, with ids 0 to n − 1; `factory`
+    is a FAISS index factory string, `metric` ``"inner_product"`` or ``"l2"``.
 
     Examples
     --------
@@ -90,10 +84,8 @@ class VectorIndex:
         points_per_cell: int = POINTS_PER_CELL,
     ) -> None:
         vectors = check_vectors(vectors, "vectors")
-        _check_directions(vectors, metric, "vectors")
         ids = np.arange(len(vectors))
-        kind = {"metric": metric, "points_per_cell": points_per_cell}
-        self._begin(_filled(vectors, ids, factory, **kind))
+        self._begin(_filled(vectors, ids, factory, metric, per_cell=points_per_cell))
 
     def _begin(self, state: State, nprobe: int | None = None) -> "VectorIndex":
         self._state = state
@@ -242,13 +234,13 @@ class VectorIndex:
                 f"expected {len(old.ids)} vectors, one for each of index.ids. "
                 f"Received: {len(vectors)}."
             )
-        _check_directions(vectors, metric or old.metric, "vectors")
-        kind = {"metric": metric or old.metric, "points_per_cell": old.points_per_cell}
-        new = _filled(vectors, old.ids, factory or old.factory, **kind)
-        cells, before = parts.cell_sizes(new.index), parts.cell_sizes(old.index)
-        nprobe = self._nprobe if len(cells) == len(before) else None
-        new = replace(new, next_id=old.next_id)
-        return VectorIndex.__new__(VectorIndex)._begin(new, nprobe)
+        factory, metric = factory or old.factory, metric or old.metric
+        state = _filled(vectors, old.ids, factory, metric, per_cell=old.points_per_cell)
+        state = replace(state, next_id=old.next_id)
+        new = VectorIndex.__new__(VectorIndex)._begin(state)
+        if len(new.cell_sizes) == len(self.cell_sizes):
+            new._nprobe = self._nprobe
+        return new
 
     def compact(self) -> int:
         """Build the index again without its tombstones, and return how many went.
@@ -274,13 +266,7 @@ class VectorIndex:
 
         Where FAISS finds too few (an IVF whose probed cells hold too few, an HNSW graph
         with gaps) the query is searched again in all cells, and exactly if need be.
-
-        Parameters
-        ----------
-        queries : float32 array of shape (q, d)
-        k : int
-        among : iterable of int, optional
-            The only ids that may be found; n is their number then.
+        With `among`, the only ids that may be found, n is their number.
 
         Returns
         -------
@@ -310,9 +296,9 @@ class VectorIndex:
 
         Exactly, if it `keeps_vectors`.
         """
-        wanted = parts.as_ids(ids)
-        parts.known_ids(wanted, self._state.ids)
-        return self._reconstruct(self._state, wanted)
+        state, wanted = self._state, parts.as_ids(ids)
+        parts.known_ids(wanted, state.ids)
+        return self._reconstruct(state, wanted)
 
     # --- Ageing ------------------------------------------------------------------
 
@@ -385,8 +371,7 @@ class VectorIndex:
         self, state: State, queries: np.ndarray, *, k: int, wanted: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         ids = state.ids if wanted is None else wanted
-        vectors = self._reconstruct(state, ids)
-        metric = METRICS[self.metric]
+        vectors, metric = self._reconstruct(state, ids), METRICS[self.metric]
         similarities, rows = faiss.knn(queries, vectors, k, metric=metric)
         return similarities, ids[rows]
 
@@ -415,12 +400,17 @@ def _check_directions(vectors: np.ndarray, metric: str, name: str) -> None:
         )
 
 
-def _filled(vectors: np.ndarray, ids: np.ndarray, factory: str, **kind: Any) -> State:
-    """Train and fill a new index, or a Flat one where there are too few vectors."""
-    metric, points_per_cell = kind["metric"], kind["points_per_cell"]
+def _filled(
+    vectors: np.ndarray, ids: np.ndarray, factory: str, metric: str, *, per_cell: int
+) -> State:
+    """Train and fill a new index, or a Flat one where there are too few vectors.
+
+    A cell needs `per_cell` of them.
+    """
+    _check_directions(vectors, metric, "vectors")
     index = parts.new_index(vectors.shape[1], factory, metric)
     parts.check_family(index, factory)
-    needed, fallback = parts.points_needed(index, points_per_cell), ""
+    needed, fallback = parts.points_needed(index, per_cell), ""
     if len(vectors) < needed:
         fallback = (
             f"{factory} needs {needed:,} vectors to train; there are "
@@ -440,7 +430,7 @@ def _filled(vectors: np.ndarray, ids: np.ndarray, factory: str, **kind: Any) -> 
         next_id=len(ids),
         factory=factory,
         metric=metric,
-        points_per_cell=int(points_per_cell),
+        points_per_cell=int(per_cell),
         fallback=fallback,
         needed=int(needed),
         trained_on=len(vectors),
