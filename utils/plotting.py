@@ -7,7 +7,7 @@ the cell. They take pixels, words and numbers only:
   in [0, 1]; a PIL image will do;
 - points are a float array of shape (n, 2);
 - a mapping's keys are names, and appear in the legend or on an axis in its order; up to
-  six colours and markers tell them apart;
+  six colours and markers tell them apart. Mappings in a mapping have the same keys;
 - `xlabel`, `ylabel` and `title` say what is drawn, with its unit;
 - ValueError: nothing to draw, or sequences whose lengths don't fit together.
 
@@ -15,16 +15,18 @@ A wrong result is marked three times, by colour, by a dashed frame and by a sign
 that no reader depends on colour.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
+from numpy import ndarray
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
@@ -33,9 +35,11 @@ MARKERS = "osD^vP"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
 TWO_NUMBERS = {"xlabel": "first number", "ylabel": "second number"}
 SMALL = 8  # points: titles, legends, numbers on bars
-FEW_CELLS = 16  # a map of no more than these carries its numbers
 
 Options = dict[str, Any]
+Pictures = Sequence[ndarray]
+Titles = Sequence[str]
+Ids = Sequence[int]
 Bars = Mapping[str, Mapping[str, float]]
 
 
@@ -43,11 +47,7 @@ Bars = Mapping[str, Mapping[str, float]]
 
 
 def show_pictures(
-    pictures: Sequence[np.ndarray],
-    titles: Sequence[str] = (),
-    *,
-    columns: int = 6,
-    height: float = 1.4,
+    pictures: Pictures, titles: Titles = (), *, columns: int = 6, height: float = 1.4
 ) -> None:
     """Draw pictures in a grid, row by row; a row is `height` inches high."""
     if not len(pictures) or len(titles) not in (0, len(pictures)):
@@ -64,22 +64,17 @@ def show_pictures(
 
 
 def show_results(
-    queries: Sequence[np.ndarray],
-    results: Sequence[Sequence[np.ndarray]],
+    queries: Pictures,
+    results: Sequence[Pictures],
     *,
-    query_titles: Sequence[str] = (),
-    titles: Sequence[Sequence[str]] = (),
+    query_titles: Titles = (),
+    titles: Sequence[Titles] = (),
     right: Sequence[Sequence[bool]] = (),
 ) -> None:
     """Draw one row per query: the query in a blue frame, then what was found.
 
-    Parameters
-    ----------
-    results : one sequence of pictures per query
-        Best first; they may differ in length.
-    titles : one sequence of str per query
-    right : one sequence of bool per query
-        Whether each result is of the right kind. Left out: no frames.
+    Each query has its `results`, best first, as many as were found, and their `titles`.
+    `right` tells which of them are of the right kind. Left out: no frames.
     """
     if not len(queries) or len(queries) != len(results):
         raise ValueError(
@@ -92,21 +87,17 @@ def show_results(
         title = query_titles[row] if len(query_titles) else "query"
         _draw_picture(axes[row, 0], query, title, color=BLUE)
         for column, picture in enumerate(results[row]):
-            title = titles[row][column] if len(titles) else ""
-            color, style, sign = None, "-", ""
+            sign, color, style = "", None, "-"
             if len(right):
                 good = right[row][column]
-                color, style, sign = (GREEN, "-", "✓ ") if good else (RED, "--", "✗ ")
+                sign, color, style = ("✓ ", GREEN, "-") if good else ("✗ ", RED, "--")
+            title = sign + (titles[row][column] if len(titles) else "")
             ax = axes[row, column + 1]
-            _draw_picture(ax, picture, sign + title, color=color, style=style)
+            _draw_picture(ax, picture, title, color=color, style=style)
 
 
 def show_maps(
-    pictures: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray],
-    titles: Sequence[str],
-    *,
-    columns: int = 4,
+    pictures: Pictures, maps: Pictures, titles: Titles, *, columns: int = 4
 ) -> None:
     """Lay a coarse map over each RGB picture, drawn in grey: bright where it is large.
 
@@ -120,12 +111,11 @@ def show_maps(
         )
     figure, axes = _make_grid(len(pictures), columns, (2.3, 2.6), beside=0.8)
     low = min(0.0, *(float(np.min(values)) for values in maps))
-    high = max(float(np.max(values)) for values in maps)
-    for ax, picture, values, title in zip(
-        axes.flat, pictures, maps, titles, strict=False
-    ):
+    scale = Normalize(low, max(float(np.max(values)) for values in maps))
+    parts = zip(axes.flat, pictures, maps, titles, strict=False)
+    for ax, picture, values, title in parts:
         ax.imshow(np.mean(picture, axis=2), cmap="gray", vmin=0, vmax=255)
-        layer = _lay_over(ax, values, picture.shape[:2], (low, high))
+        layer = _lay_over(ax, values, picture.shape[:2], scale)
         _write_title(ax, title)
     figure.colorbar(layer, ax=axes, shrink=0.8)
 
@@ -133,7 +123,7 @@ def show_maps(
 # Numbers
 
 
-def show_vector(vector: np.ndarray, *, rows: int = 32) -> None:
+def show_vector(vector: ndarray, *, rows: int = 32) -> None:
     """Draw a vector of shape (d,) as `rows` rows of cells; d is a multiple of it."""
     _, ax = plt.subplots(figsize=(7, 7 * rows**2 / len(vector) + 0.6))
     image = ax.imshow(vector.reshape(rows, -1), cmap="viridis")
@@ -142,32 +132,25 @@ def show_vector(vector: np.ndarray, *, rows: int = 32) -> None:
 
 
 def show_bars(groups: Bars, *, ylabel: str, title: str = "") -> None:
-    """Draw grouped bars with their values: groups by key, the bars by inner key.
-
-    Every group has the same bars.
-    """
+    """Draw grouped bars with their values: groups by key, the bars by inner key."""
     names = list(next(iter(groups.values())))
     width = 0.8 / len(names)
-    ax = _make_axes(7, 3)
+    ax = _make_axes(7, 3, ylabel=ylabel, title=title)
     for k, name in enumerate(names):
         places = np.arange(len(groups)) + (k - (len(names) - 1) / 2) * width
         heights = [group[name] for group in groups.values()]
         bars = ax.bar(places, heights, width * 0.92, label=name, color=PALETTE[k])
         ax.bar_label(bars, fmt="%.2f", fontsize=SMALL)
     ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(ylabel=ylabel, title=title)
     ax.margins(y=0.12)
     if len(names) > 1:
         ax.legend(fontsize=SMALL)
 
 
 def show_stacks(stacks: Bars, *, xlabel: str) -> None:
-    """Draw one bar per key, of parts that add up, with the sum at its end.
-
-    Every bar has the same parts.
-    """
+    """Draw one bar per key, of parts that add up, with the sum at its end."""
     places, ends = range(len(stacks)), np.zeros(len(stacks))
-    ax = _make_axes(7, 0.9 + 0.6 * len(stacks))
+    ax = _make_axes(7, 0.9 + 0.6 * len(stacks), xlabel=xlabel)
     for k, name in enumerate(next(iter(stacks.values()))):
         lengths = [parts[name] for parts in stacks.values()]
         bars = ax.barh(places, lengths, 0.6, ends, label=name, color=PALETTE[k])
@@ -177,7 +160,6 @@ def show_stacks(stacks: Bars, *, xlabel: str) -> None:
     ax.bar_label(bars, [f"{end:.1f}" for end in ends], fontsize=SMALL, padding=3)
     ax.set_yticks(places, list(stacks))
     ax.invert_yaxis()  # the first bar on top
-    ax.set(xlabel=xlabel)
     ax.margins(x=0.1)
     ax.legend(fontsize=SMALL)
 
@@ -187,7 +169,7 @@ def show_intervals(
 ) -> None:
     """Draw one bar per estimate (value, low, high), with its interval and numbers."""
     values, lows, highs = np.array(list(estimates.values()), dtype=float).T
-    ax = _make_axes(7, 3)
+    ax = _make_axes(7, 3, ylabel=ylabel, title=title)
     places = range(len(values))
     ax.bar(places, values, 0.6, color=BLUE, alpha=0.75)
     # A percentile interval may end just short of its own mean.
@@ -198,21 +180,19 @@ def show_intervals(
         for name, (value, low, high) in estimates.items()
     ]
     ax.set_xticks(places, labels, fontsize=7.5, parse_math=False)
-    ax.set(ylabel=ylabel, title=title)
 
 
 def show_histograms(
-    samples: Mapping[str, np.ndarray], *, xlabel: str, bins: int = 50
+    samples: Mapping[str, ndarray], *, xlabel: str, bins: int = 50
 ) -> None:
     """Draw the distributions of float arrays of any shape, over `bins` common edges."""
     values = [np.ravel(sample) for sample in samples.values()]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     edges = np.linspace(low, high, bins).tolist()
-    ax = _make_axes(7, 2.6)
+    ax = _make_axes(7, 2.6, xlabel=xlabel, ylabel="density")
     for name, sample, color in zip(samples, values, PALETTE, strict=False):
         label = f"{name} (n = {len(sample):,})"
         ax.hist(sample, edges, density=True, alpha=0.6, label=label, color=color)
-    ax.set(xlabel=xlabel, ylabel="density")
     ax.legend(fontsize=SMALL, loc="upper right")  # looking for the best takes seconds
 
 
@@ -224,10 +204,9 @@ def show_curves(
     log: bool = False,
 ) -> None:
     """Draw lines (x values, y values) with a marker at each measured point."""
-    ax = _make_axes(6, 3)
+    ax = _make_axes(6, 3, xlabel=xlabel, ylabel=ylabel)
     for k, (name, (x, y)) in enumerate(curves.items()):
         ax.plot(x, y, marker=MARKERS[k], color=PALETTE[k], label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
     if log:
         ax.set(xscale="log", yscale="log")
     ax.grid(alpha=0.3)
@@ -245,29 +224,18 @@ def show_tradeoff(
     Each of the x and y values is three numbers: itself and the ends of its interval. An
     `Interval` or a `Timing` will do: more than three are cut.
     """
-    ax = _make_axes(6.5, 3.6)
+    ax = _make_axes(6.5, 3.6, xlabel=xlabel, ylabel=ylabel, yscale="log")
     for k, (name, measured) in enumerate(curves.items()):
-        (x, *x_ends), (y, *y_ends) = (
-            np.transpose([v[:3] for v in m]) for m in measured
-        )
-        ax.errorbar(
-            x,
-            y,
-            xerr=np.abs(np.subtract(x_ends, x)),
-            yerr=np.abs(np.subtract(y_ends, y)),
-            marker=MARKERS[k],
-            color=PALETTE[k],
-            label=name,
-            capsize=2,
-            elinewidth=0.8,
-        )
-    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+        x, y = (np.array([three[:3] for three in values]).T for values in measured)
+        x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
+        look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": name}
+        ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
 
 
 def show_confusion(
-    shares: np.ndarray, labels: Sequence[str], *, xlabel: str, ylabel: str
+    shares: ndarray, labels: Sequence[str], *, xlabel: str, ylabel: str
 ) -> None:
     """Draw shares in [0, 1] as a table of shape (c, c): a row per true label."""
     if np.shape(shares) != (len(labels), len(labels)):
@@ -276,11 +244,10 @@ def show_confusion(
             f"labels. Received: shape {np.shape(shares)}."
         )
     side = min(9.0, 2.5 + 0.2 * len(labels))
-    ax = _make_axes(side + 0.8, side)
+    ax = _make_axes(side + 0.8, side, xlabel=xlabel, ylabel=ylabel)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
     ax.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
     plt.colorbar(image, ax=ax, label="share", shrink=0.7)
 
 
@@ -289,19 +256,18 @@ def show_confusion(
 
 def show_directions(vectors: Mapping[str, Sequence[float]]) -> None:
     """Draw vectors of two numbers as arrows from the origin, with the unit circle."""
-    ax = _make_axes(3.6, 3.6)
+    ax = _make_axes(3.6, 3.6, aspect="equal", **TWO_NUMBERS)
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, linestyle=":", color="gray"))
     for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
         ax.annotate(name, (x, y), fontsize=10, color=color, ha="left", va="bottom")
     reach = 1.15 * max(1.0, *(abs(v) for pair in vectors.values() for v in pair))
-    ax.set(xlim=(-0.1 * reach, reach), ylim=(-0.1 * reach, reach), aspect="equal")
-    ax.set(**TWO_NUMBERS)
+    ax.set(xlim=(-0.1 * reach, reach), ylim=(-0.1 * reach, reach))
 
 
 def show_scatter(
-    points: np.ndarray,
-    thumbnails: Mapping[int, np.ndarray],
+    points: ndarray,
+    thumbnails: Mapping[int, ndarray],
     *,
     xlabel: str,
     ylabel: str,
@@ -311,25 +277,18 @@ def show_scatter(
 
     `thumbnails` maps rows of `points` to pictures about 48 pixels wide, drawn there.
     """
-    if np.ndim(points) != 2 or np.shape(points)[1] != 2:
-        raise ValueError(
-            f"points must have shape (n, 2). Received: {np.shape(points)}."
-        )
-    ax = _make_axes(7, 5.6)
+    shape = np.shape(points)
+    if len(shape) != 2 or shape[1] != 2:
+        raise ValueError(f"points must have shape (n, 2). Received: {shape}.")
+    ax = _make_axes(7, 5.6, xlabel=xlabel, ylabel=ylabel, title=title)
     ax.scatter(points[:, 0], points[:, 1], s=6, color=BLUE, alpha=0.5)
     for row, picture in thumbnails.items():
         image = OffsetImage(picture, zoom=0.4)
         ax.add_artist(AnnotationBbox(image, points[row], frameon=False))
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
 
 
 def show_cells(
-    points: np.ndarray,
-    centroids: np.ndarray,
-    query: np.ndarray,
-    *,
-    probed: Sequence[int],
-    neighbours: Sequence[int],
+    points: ndarray, centroids: ndarray, query: ndarray, *, probed: Ids, neighbours: Ids
 ) -> None:
     """Draw the cells of an inverted file, and which true neighbours a search misses.
 
@@ -345,29 +304,27 @@ def show_cells(
         "all cells": (middle - half, middle + half),
         "around the query": (query - reach, query + reach),
     }
-    axes = _make_panels(views, 4.2, 4.2)
+    axes = _make_panels(len(views), 4.2, 4.2)
     for ax, (title, (low, high)) in zip(axes, views.items(), strict=True):
-        _tint_cells(ax, centroids, probed, low, high)
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
+        _tint_cells(ax, centroids, probed)
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"{len(points):,} vectors")
         ax.plot(*centroids.T, "+", color="black", ms=7, label="centroids")
         ax.plot(*found.T, "o", color=GREEN, ms=7, label=f"found ({len(found)})")
         ax.plot(*missed.T, "X", color=RED, ms=9, label=f"missed ({len(missed)})")
         ax.plot(*query, "*", color=BLUE, ms=14, mec="white", label="query")
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
         ax.set(**TWO_NUMBERS)
     axes[0].legend(fontsize=7)
 
 
-def show_codebooks(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def show_codebooks(panels: Mapping[str, tuple[ndarray, ndarray]]) -> None:
     """Draw what a product quantiser of two numbers can express: a grid of points.
 
     A panel is (points, codebooks): codebooks of shape (2, c) are the centroids of the
     first and of the second number. Every pair of them is a point of the grid.
     """
-    axes = _make_panels(panels, 4, 3.9)
-    for ax, (title, (points, (first, second))) in zip(
-        axes, panels.items(), strict=True
-    ):
+    places = zip(_make_panels(len(panels), 4, 3.9), panels.items(), strict=True)
+    for ax, (title, (points, (first, second))) in places:
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"n = {len(points):,}")
         for x in first:
             ax.axvline(x, color=BLUE, lw=0.6, alpha=0.6)
@@ -381,15 +338,15 @@ def show_codebooks(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def show_walk(
-    points: np.ndarray,
-    query: np.ndarray,
-    layers: Mapping[str, tuple[Sequence[tuple[int, int]], Sequence[int]]],
+    points: ndarray,
+    query: ndarray,
+    layers: Mapping[str, tuple[Sequence[tuple[int, int]], Ids]],
 ) -> None:
     """Draw a walk through the layers of a graph over `points`, one panel per layer.
 
     A layer is (links, path): pairs of ids, and the ids that were visited, in order.
     """
-    axes = _make_panels(layers, 3.1, 3.2, share=True)
+    axes = _make_panels(len(layers), 3.1, 3.2, share=True)
     for ax, (title, (links, path)) in zip(axes, layers.items(), strict=True):
         ends = points[np.asarray(links, dtype=int).reshape(-1, 2)]  # (links, 2, 2)
         x, y = np.pad(ends, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).T
@@ -407,22 +364,23 @@ def show_walk(
 # What the functions above share; sizes are in inches
 
 
-def _make_axes(width: float, height: float) -> Axes:
-    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+def _make_axes(width: float, height: float, **properties: Any) -> Axes:
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    ax.set(**properties)
+    return ax
 
 
 def _make_panels(
-    titles: Iterable[str], width: float, height: float, *, share: bool = False
+    n: int, width: float, height: float, *, share: bool = False
 ) -> Sequence[Axes]:
-    """One panel per title, side by side, each of this size."""
-    n = len(list(titles))
+    """Make n panels side by side, each of this size."""
     size: Options = {"figsize": (width * n, height), "layout": "constrained"}
     return plt.subplots(1, n, squeeze=False, sharex=share, sharey=share, **size)[1][0]
 
 
 def _make_grid(
     n: int, columns: int, cell: tuple[float, float], *, beside: float = 0.0
-) -> tuple[Figure, np.ndarray]:
+) -> tuple[Figure, ndarray]:
     """Make places for n pictures, without axes; `beside` is room for a colour bar."""
     columns = min(columns, n)
     rows, (width, height) = -(-n // columns), cell
@@ -442,54 +400,44 @@ def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
 
 
 def _draw_picture(
-    ax: Axes, picture: np.ndarray, title: str, *, color: str | None, style: str = "-"
+    ax: Axes, picture: ndarray, title: str, *, color: str | None, style: str = "-"
 ) -> None:
     ax.imshow(picture)
     _write_title(ax, title, color=color or "black")
     if color:
         height, width = picture.shape[:2]
-        edge: Options = {"ec": color, "lw": 3, "ls": style}
-        frame = Rectangle((-0.5, -0.5), width, height, fill=False, **edge)
-        frame.set_clip_on(False)
-        ax.add_patch(frame)
+        edge: Options = {"ec": color, "lw": 3, "ls": style, "clip_on": False}
+        ax.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, **edge))
 
 
 def _lay_over(
-    ax: Axes, values: np.ndarray, size: tuple[int, int], limits: tuple[float, float]
+    ax: Axes, values: ndarray, size: tuple[int, int], scale: Normalize
 ) -> AxesImage:
-    (height, width), (rows, columns), (low, high) = size, np.shape(values), limits
-    scale: Options = {"cmap": "inferno", "vmin": low, "vmax": high}
+    (height, width), (rows, columns) = size, np.shape(values)
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    layer = ax.imshow(values, alpha=0.6, extent=extent, **scale)
+    layer = ax.imshow(values, cmap="inferno", norm=scale, alpha=0.6, extent=extent)
     box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
     style: Options = {"color": "white", "ha": "center", "va": "center", "bbox": box}
     for (row, column), value in np.ndenumerate(values):
-        if rows * columns <= FEW_CELLS:
+        if rows * columns <= 16:  # the numbers of more could not be read
             x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
             ax.text(x, y, f"{value:z.2f}", **style)
     return layer
 
 
-def _tint_cells(
-    ax: Axes,
-    centroids: np.ndarray,
-    probed: Sequence[int],
-    *corners: np.ndarray,
-    steps: int = 400,
-) -> None:
-    """Colour the plane between two corners by cell, with the borders in grey."""
-    (left, bottom), (right, top) = corners
-    grid = np.meshgrid(np.linspace(left, right, steps), np.linspace(bottom, top, steps))
-    cells = _nearest(np.transpose(grid).swapaxes(0, 1).reshape(-1, 2), centroids)
-    cells = cells.reshape(steps, steps)
+def _tint_cells(ax: Axes, centroids: ndarray, probed: Ids) -> None:
+    """Colour what is in sight of the plane by cell, with the borders in grey."""
+    limits = ax.get_xlim(), ax.get_ylim()
+    grid = np.meshgrid(*(np.linspace(low, high, 400) for low, high in limits))
+    cells = _nearest(np.stack(grid, axis=-1), centroids)
     image = np.where(np.isin(cells, probed)[..., None], (0.80, 0.90, 0.97), 1.0)
     border = np.zeros(cells.shape, dtype=bool)
     border[:-1] |= cells[:-1] != cells[1:]
     border[:, :-1] |= cells[:, :-1] != cells[:, 1:]
     image[border] = 0.6
-    ax.imshow(image, extent=(left, right, bottom, top), origin="lower")
+    ax.imshow(image, extent=(*limits[0], *limits[1]), origin="lower")
 
 
-def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def _nearest(points: ndarray, centroids: ndarray) -> ndarray:
     """Return the nearest centroid of each point."""
-    return ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
+    return ((points[..., None, :] - centroids) ** 2).sum(axis=-1).argmin(axis=-1)
