@@ -123,9 +123,8 @@ def query_html(source: PictureSource, name: str, **limits: int) -> str:
 
 def result_html(hit: Hit, metric: str, *, missed: bool = False) -> str:
     """Return a result's picture with its label, score and rank."""
-    label, word = shorten(hit.label or NO_LABEL), "cosine"
-    if metric == "Euclidean":
-        word = "distance"
+    label = shorten(hit.label or NO_LABEL)
+    word = "distance" if metric == "Euclidean" else "cosine"
     picture = picture_html(hit.path, f"{label}, {word} {hit.score:.2f}")
     rank = f"missed, true rank {hit.rank}" if missed else f"rank {hit.rank}"
     return f"{picture}<b>{escape(label)}</b> {hit.score:.2f}<br><small>{rank}</small>"
@@ -133,9 +132,7 @@ def result_html(hit: Hit, metric: str, *, missed: bool = False) -> str:
 
 def status_html(message: str, *, is_error: bool = False, is_busy: bool = False) -> str:
     """Return the line that says what happened; screen readers announce it."""
-    role, kind, mark = "status", "lookalike-status", ""
-    if is_error:
-        role, kind = "alert", "lookalike-status lookalike-alert"
-    if is_busy:
-        mark = '<span class="lookalike-busy" aria-hidden="true"></span> '
-    return f'<div role="{role}" class="{kind}">{mark}{escape(message)}</div>'
+    role, kind = ("alert", " lookalike-alert") if is_error else ("status", "")
+    mark = '<span class="lookalike-busy" aria-hidden="true"></span> ' if is_busy else ""
+    start = f'<div role="{role}" class="lookalike-status{kind}">{mark}'
+    return f"{start}{escape(message)}</div>"

@@ -82,15 +82,10 @@ class QueryHandler:
     Indexes of other kinds are made from the collection's vectors when they are first
     asked for, and again after the collection has changed.
 
-    Parameters
-    ----------
-    search : ImageSearch
-        Its index must keep the vectors as they are, as Flat and HNSW do; ValueError if
-        it keeps codes only.
-    keep_in : path, optional
-        Folder for the pictures that `remember` writes; without one it refuses.
-    max_bytes, max_pixels : int
-        Larger pictures are refused before they are decoded.
+    The index of `search` must keep the vectors as they are, as Flat and HNSW do;
+    ValueError if it keeps codes only.  `keep_in` is the folder for the pictures that
+    `remember` writes; without one it refuses.  Pictures of more than `max_bytes` or
+    `max_pixels` are refused before they are decoded.
     """
 
     def __init__(

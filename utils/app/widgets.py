@@ -24,11 +24,7 @@ from utils.errors import LookalikeError, printable
 
 MAX_K = 20
 ANY = "any"  # label
-INDEX_NAMES = {
-    "Flat: exact": "Flat",
-    "IVF: some cells": "IVF",
-    "HNSW: a graph": "HNSW",
-}
+INDEX_NAMES = {"Flat: exact": "Flat", "IVF: some cells": "IVF", "HNSW: a graph": "HNSW"}
 
 
 class Upload(NamedTuple):
@@ -36,13 +32,6 @@ class Upload(NamedTuple):
 
     name: str
     data: bytes
-
-
-class Stored(NamedTuple):
-    """A picture of the collection."""
-
-    name: str
-    id: int
 
 
 class Row(w.HBox):
@@ -69,9 +58,8 @@ class Doors(Row):
     ) -> None:
         super().__init__()
         self._on_files, self._on_typed = on_upload, on_path
-        self.path = _labelled(
-            w.Text, "or its path", "420px", placeholder="images/mug/mug_0_5.jpg"
-        )
+        example = "images/mug/mug_0_5.jpg"
+        self.path = _labelled(w.Text, "or its path", "420px", placeholder=example)
         self.path.continuous_update = False
         self.path.observe(self._on_path, "value")
         self.open_button = _button(
@@ -166,12 +154,8 @@ class Desk(Row):
         self.back = _button("Back", "To the picture before this one", on_back)
         self.name = _labelled(w.Text, "its label", "240px", placeholder="what it is")
         self.name.continuous_update = False
-        self.remember = _button(
-            "Remember this picture",
-            "Add it to the collection, under this label",
-            on_remember,
-            "180px",
-        )
+        tip = "Add it to the collection, under this label"
+        self.remember = _button("Remember this picture", tip, on_remember, "180px")
         self.back.disabled = self.remember.disabled = True
         beside = w.VBox([self.back, Row([self.name, self.remember])])
         self.children = [self.query, beside]
@@ -185,23 +169,9 @@ class Desk(Row):
 class QueryApp(w.VBox):
     """Upload a picture, choose how to search, see what is like it, go on from there.
 
-    Parameters
-    ----------
-    handler : QueryHandler
-    samples : sequence of path
-        Pictures to begin with, one button each.
-    paths : bool
-        Offer a box for the path of a file.  It opens any picture that this computer's
-        user may read: switch it off where strangers see the page.
-
-    Attributes
-    ----------
-    answer : Answer or None
-        What is shown now.
-    message : str
-        The status line as plain text.
-    error : Exception or None
-        Why the last action failed; the status line says it in words.
+    `samples` are pictures to begin with, one button each.  `paths` offers a box for the
+    path of a file.  It opens any picture that this computer's user may read: switch it
+    off where strangers see the page.
     """
 
     def __init__(
@@ -213,11 +183,11 @@ class QueryApp(w.VBox):
     ) -> None:
         super().__init__()
         self.handler = handler
-        self.answer: Answer | None = None
-        self.message = ""
-        self.error: Exception | None = None
-        self._picture: Upload | Stored | None = None
-        self._before: list[Upload | Stored] = []
+        self.answer: Answer | None = None  # what is shown now
+        self.message = ""  # the status line as plain text
+        self.error: Exception | None = None  # why the last action failed
+        self._picture: Upload | int | None = None  # an int is an id
+        self._before: list[Upload | int] = []
         # JupyterLab may have a kernel take the messages of two widgets in two threads.
         self._lock = threading.RLock()
         # Voilà runs a notebook before there is a page; Jupyter shows it in one.
@@ -267,12 +237,7 @@ class QueryApp(w.VBox):
 
     def ask_id(self, id: int) -> None:
         """Search with a picture of the collection: this is how to wander."""
-
-        def work() -> str:
-            name = page.shorten(self.handler.search.path_of(id).name)
-            return self._show(Stored(name, id))
-
-        self._try(work)
+        self._try(lambda: self._show(id))
 
     def go_back(self) -> None:
         """Return to the picture before this one."""
@@ -345,17 +310,18 @@ class QueryApp(w.VBox):
                 kind = type(error).__name__
                 self._say(f"Not done, by a mistake of this program: {kind}: {error}")
 
-    def _show(self, picture: Upload | Stored, *, back: bool = False) -> str:
+    def _show(self, picture: Upload | int, *, back: bool = False) -> str:
         """Ask, and put the answer in place of the last one; return what to say."""
         handler, question = self.handler, self.controls.question
         is_upload = isinstance(picture, Upload)
         source: bytes | Path
         if isinstance(picture, Upload):
-            source = picture.data
-            answer = handler.answer(source, question, name=picture.name)
+            name, source = picture
+            answer = handler.answer(source, question, name=name)
         else:
-            source = handler.search.path_of(picture.id)
-            answer = handler.answer_id(picture.id, question)
+            source = handler.search.path_of(picture)
+            name = page.shorten(source.name)
+            answer = handler.answer_id(picture, question)
         if back:
             self._before.pop()
         elif self._picture is not None and self._picture != picture:
@@ -363,11 +329,11 @@ class QueryApp(w.VBox):
         self._picture, self.answer = picture, answer
         self._replace_results(answer, question.metric)
         self.desk.show(
-            page.query_html(source, picture.name, **handler.limits),
+            page.query_html(source, name, **handler.limits),
             can_go_back=bool(self._before),
             can_remember=is_upload,
         )
-        return page.summary(picture.name, answer, is_upload=is_upload)
+        return page.summary(name, answer, is_upload=is_upload)
 
     def _replace_results(self, answer: Answer, metric: str) -> None:
         """Show new tiles.  A late click on an old one must not hit a new picture."""
@@ -426,11 +392,8 @@ def _tile(html: str, name: str, tooltip: str, on_click: Callable[[], None]) -> w
 def _button(
     description: str, tooltip: str, on_click: Callable[[], None], width: str = ""
 ) -> w.Button:
-    button = w.Button(
-        description=description,
-        tooltip=tooltip,
-        layout=w.Layout(width=width or None),
-    )
+    layout = w.Layout(width=width or None)
+    button = w.Button(description=description, tooltip=tooltip, layout=layout)
     button.on_click(lambda _: on_click())
     return button
 

@@ -14,8 +14,6 @@ from utils.collection.catalogue import Catalogue, Item, absolute, real_path, spe
 from utils.errors import PictureError, printable
 from utils.images import Collection, Refusal
 
-KEPT = ("same", "unreadable")  # states of a file that may still be the picture
-
 
 class Changes(NamedTuple):
     """What a change to a collection did: lists of paths, and refusals with reasons.
@@ -34,14 +32,10 @@ class Changes(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be done about some files.
+    """What is to be done about some files."""
 
-    `labels` has the pictures to embed, with their labels; `outdated` the old ids of
-    those among them that are known.
-    """
-
-    labels: dict[Path, str]
-    outdated: dict[Path, int]
+    labels: dict[Path, str]  # of the pictures to embed
+    outdated: dict[Path, int]  # the old ids of those among them that are known
     relabelled: dict[int, Item]
     unchanged: list[Path]
     refused: list[Refusal]
@@ -138,7 +132,7 @@ def plan_update(
         if os.path.isdir(path):  # a folder that cannot be listed
             known -= set(catalogue.below(path))
         id = catalogue.find(path)
-        if id is not None and compare(catalogue.items[id])[0] in KEPT:
+        if id is not None and compare(catalogue.items[id])[0] in ("same", "unreadable"):
             known.discard(id)
     wanted: dict[Path, str | None] = {}
     for path, label in once_each(found.paths, found.labels, catalogue.root).items():
@@ -158,11 +152,12 @@ def compare(item: Item) -> tuple[str, str]:
             return "same", ""
         return "changed", "has changed since it was indexed"
     except PictureError as error:
-        cause = error.__cause__
-        if isinstance(cause, FileNotFoundError):
-            return "missing", error.reason
-        state = "unreadable" if isinstance(cause, OSError) else "changed"
-        return state, error.reason
+        match error.__cause__:
+            case FileNotFoundError():
+                return "missing", error.reason
+            case OSError():
+                return "unreadable", error.reason
+        return "changed", error.reason
 
 
 def _hard_link(path: str | os.PathLike) -> tuple[int, int] | None:

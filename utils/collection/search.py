@@ -176,25 +176,18 @@ class ImageSearch:
     ) -> "ImageSearch":
         """Read what `save` wrote; neither the pictures nor a network are needed.
 
-        Parameters
-        ----------
-        embedder : Embedder, optional
-            Default: `load_embedder()`, when the first query needs it.
-        root : path, optional
-            Where the collection's folder is now, if it has moved.  Pictures outside it
-            are left out then: pass it for a bundle that somebody else made, too, which
-            otherwise says itself where its pictures are.
-        mmap : bool
-            Leave the vectors in the file, for a collection that is large beside the
-            memory or is searched by several processes: the system reads what a search
-            touches.  The first change reads them into memory.  Save as usual.
+        The default embedder is loaded when the first query needs it.  `root` is where
+        the collection's folder is now, if it has moved.  Pictures outside it are left
+        out then: pass it for a bundle that somebody else made, too, which otherwise
+        says itself where its pictures are.
 
-        Raises
-        ------
-        IndexFileError
-            If a file is missing or damaged or belongs to another save, a path leads
-            out of the root, or another embedder made the vectors.  (A picture that a
-            link takes out of the root is left out, with a warning.)
+        `mmap` leaves the vectors in the file, for a collection that is large beside
+        the memory or is searched by several processes: the system reads what a search
+        touches.  The first change reads them into memory.  Save as usual.
+
+        IndexFileError, if a file is missing or damaged or belongs to another save, a
+        path leads out of the root, or another embedder made the vectors.  (A picture
+        that a link takes out of the root is left out, with a warning.)
         """
         index, catalogue, pipeline = read_collection(folder, root=root, mmap=mmap)
         if embedder is not None and embedder.pipeline != pipeline:

@@ -278,15 +278,20 @@ class VectorIndex:
         queries, k = self._check(queries, "queries"), check_k(k)
         state, nprobe = self._state, self.nprobe
         wanted = None if among is None else parts.known_ids(among, state.ids)
-        k = min(k, len(state.ids if wanted is None else wanted))
+        living = state.ids if wanted is None else wanted
+        k = min(k, len(living))
         if k == 0 or len(queries) == 0:
             shape = (len(queries), k)
             return np.empty(shape, np.float32), np.empty(shape, np.int64)
+
+        def exactly(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            vectors, metric = self._reconstruct(state, living), METRICS[self.metric]
+            similarities, rows = faiss.knn(queries, vectors, k, metric=metric)
+            return similarities, living[rows]
+
         search = partial(parts.search_faiss, state, k=k, wanted=wanted)
         similarities, ids = search(queries, nprobe=nprobe)
-        thoroughly = partial(search, nprobe=None)
-        exactly = partial(self._search_exactly, state, k=k, wanted=wanted)
-        for way in (thoroughly, exactly):
+        for way in (partial(search, nprobe=None), exactly):  # all cells; no index
             if (short := (ids < 0).any(axis=1)).any():
                 similarities[short], ids[short] = way(queries[short])
         return similarities, ids
@@ -366,14 +371,6 @@ class VectorIndex:
         check_dimension(vectors, self.d, name)
         _check_directions(vectors, self.metric, name)
         return vectors
-
-    def _search_exactly(
-        self, state: State, queries: np.ndarray, *, k: int, wanted: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        ids = state.ids if wanted is None else wanted
-        vectors, metric = self._reconstruct(state, ids), METRICS[self.metric]
-        similarities, rows = faiss.knn(queries, vectors, k, metric=metric)
-        return similarities, ids[rows]
 
     def _reconstruct(self, state: State, ids: np.ndarray) -> np.ndarray:
         if len(ids) == 0:
