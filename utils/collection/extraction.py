@@ -27,17 +27,12 @@ NO_DIRECTION = "the network sees nothing in it (its vector is zero or not finite
 
 
 class EmbeddedFiles(NamedTuple):
-    """What `embed_files` returns.
+    """What `embed_files` returns: row i of `vectors` is of `paths[positions[i]]`."""
 
-    `vectors` has shape (m, d); row i belongs to `paths[positions[i]]`; files that
-    could not be read are in `refused`, with a reason each.  `sha256s[i]` is that of the
-    very bytes that row i was made of.
-    """
-
-    vectors: np.ndarray
+    vectors: np.ndarray  # float32, of shape (m, d)
     positions: list[int]
-    refused: list[Refusal]
-    sha256s: list[str]
+    refused: list[Refusal]  # the files that could not be read, and why
+    sha256s: list[str]  # of the very bytes that each row was made of
 
 
 class _Read(NamedTuple):

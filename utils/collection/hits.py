@@ -57,15 +57,20 @@ def show_hits(
     `hits` has a list for each query; with `labels`, those of the queries, hits with
     another label are marked as wrong.  `size` is a drawn picture's, in pixels.
     """
-    pairs = zip(labels, hits, strict=True) if labels is not None else ()
+    named = [] if labels is None else list(labels)  # an array has no truth value
+    pairs = zip(named, hits, strict=True) if named else ()
     right = [[hit.label == label for hit in found] for label, found in pairs]
     missing: dict[Path, str] = {}
     tiles = [[_tile(hit.path, size, missing) for hit in found] for found in hits]
+    notes = dict.fromkeys(missing, "\n(can't be shown)")
     plotting.show_results(
         [images.load_picture(query, size) for query in queries],
         tiles,
-        query_titles=[f"query: {label}" for label in labels or ()],
-        titles=[[_title(hit, missing) for hit in found] for found in hits],
+        query_titles=[f"query: {label}" for label in named],
+        titles=[
+            [f"{hit.label} {hit.score:.2f}{notes.get(hit.path, '')}" for hit in found]
+            for found in hits
+        ],
         right=right,
     )
     if missing:
@@ -77,11 +82,6 @@ def show_hits(
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def _title(hit: Hit, missing: Mapping[Path, str]) -> str:
-    note = "\n(can't be shown)" if hit.path in missing else ""
-    return f"{hit.label} {hit.score:.2f}{note}"
 
 
 def _tile(path: Path, size: int, missing: dict[Path, str]) -> np.ndarray:

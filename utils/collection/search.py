@@ -60,12 +60,8 @@ class ImageSearch:
     Searches and changes may come from many threads: changes wait for each other, and
     a search sees the collection as it was before a change or after it.
 
-    Attributes
-    ----------
-    refused : list of Refusal
-        The files that were left out when the collection was made or loaded, and why.
-    pipeline : str
-        The embedder's `pipeline`: what the vectors depend on.
+    `refused` lists the files that were left out when the collection was made or loaded,
+    and why; `pipeline` is the embedder's: what the vectors depend on.
     """
 
     def __init__(
@@ -131,8 +127,8 @@ class ImageSearch:
         """Index the pictures of a `Collection`: its `paths` with their `labels`.
 
         `root` is the collection's folder, which `update` looks through; the default is
-        the smallest one that holds all the pictures.  The rest as in `from_folder`;
-        ValueError also if there is not one label, a str, for each path.
+        the smallest one that holds all the pictures.  ValueError, if none can be read
+        or there is not one label, a str, for each path.
         """
         embedder = embedder or load_embedder()
         paths = [absolute(path) for path in collection.paths]
@@ -231,10 +227,7 @@ class ImageSearch:
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures in the order of their ids.
-
-        Their positions here are their ids until one is removed or replaced.
-        """
+        """The pictures by id: positions are ids until one is removed or replaced."""
         return [item.path for item in self.items.values()]
 
     @property

@@ -268,12 +268,8 @@ class VectorIndex:
         with gaps) the query is searched again in all cells, and exactly if need be.
         With `among`, the only ids that may be found, n is their number.
 
-        Returns
-        -------
-        similarities : float32 array of shape (q, min(k, n))
-            Best first; squared distances with the metric ``"l2"``.
-        ids : int64 array of shape (q, min(k, n))
-            Never −1.
+        Returns similarities (float32), best first, and ids (int64), never −1, both of
+        shape (q, min(k, n)).  With the metric ``"l2"`` they are squared distances.
         """
         queries, k = self._check(queries, "queries"), check_k(k)
         state, nprobe = self._state, self.nprobe
