@@ -34,7 +34,6 @@ from utils.errors import PictureError, check_k, printable
 MAX_PIXELS = 64_000_000  # 192 MB once decoded; phones take up to 50 million
 MAX_SIDE = 65_535  # JPEG's own limit; far longer strips cost gigabytes to resize
 MAX_BYTES = 100_000_000
-OVERSAMPLING = 3  # pixels decoded for each that is kept, in each direction
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # HEIC and AVIF aren't opened, but reported instead of passed over in silence.
@@ -131,7 +130,7 @@ def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
     and printed pages had a cosine of at least 0.998 with those of the full decode;
     regular patterns finer than a pixel of the result can differ more.
     """
-    enough = OVERSAMPLING * check_k(size, "size")
+    enough = 3 * check_k(size, "size")
     return resize(open_picture(source, enough=enough, **limits), size)
 
 
@@ -179,7 +178,13 @@ def _open_any(
     # Another library may have switched this on; half grey pictures would be indexed.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     if isinstance(source, np.ndarray):
-        _check_array(source)
+        good_shape = source.ndim == 2 or source.ndim == 3 and source.shape[2] in (3, 4)
+        if not good_shape or source.size == 0 or source.dtype.kind not in "buif":
+            raise _RefusedError(
+                "expected numbers of shape (h, w), (h, w, 3) or (h, w, 4). "
+                f"Received: {source.dtype} of shape {source.shape}. "
+                "Pass one picture at a time, channels last."
+            )
         _check_pixels(source.shape[1::-1], max_pixels)
         return Image.fromarray(_scale(source, stretch=False))
     if isinstance(source, Image.Image):
@@ -198,8 +203,7 @@ def _open_any(
 
 
 def _decode(data: bytes, max_pixels: int, enough: int | None) -> Image.Image:
-    if reason := _sniff(data):
-        raise _RefusedError(reason)
+    _check_beginning(data)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     _check_pixels(image.size, max_pixels)
     if image.format == "PNG":
@@ -240,25 +244,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image
 
 
-def _check_array(array: np.ndarray) -> None:
-    good_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if not good_shape or array.size == 0 or array.dtype.kind not in "buif":
-        raise _RefusedError(
-            "expected numbers of shape (h, w), (h, w, 3) or (h, w, 4). "
-            f"Received: {array.dtype} of shape {array.shape}. "
-            "Pass one picture at a time, channels last."
-        )
-
-
 def _scale(values: np.ndarray, *, stretch: bool) -> np.ndarray:
     """Bring any numbers to uint8, by the rule that `open_picture` states."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * 255
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    is_float = values.dtype.kind == "f"
+    may_be_shares = values.dtype.kind in "bf"
     values = values.astype(np.float64)
     if stretch:
         finite = values[np.isfinite(values)]
@@ -267,7 +259,7 @@ def _scale(values: np.ndarray, *, stretch: bool) -> np.ndarray:
     if not np.isfinite(values).all():
         raise _RefusedError("holds NaN or infinity. Replace them with np.nan_to_num.")
     low, high = values.min(), values.max()
-    if is_float and low >= 0 and high <= 1:
+    if may_be_shares and low >= 0 and high <= 1:
         values *= 255
     elif low >= 0 and 255 < high <= 65535:
         values /= 257
@@ -343,29 +335,29 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int) -> None:
         limit = f"at most {max_pixels:,}. Make the picture smaller or raise max_pixels."
         raise _RefusedError(f"too many pixels: {shape}; {limit}")
     if max(size) > MAX_SIDE:
-        limit = (
-            f"at most {MAX_SIDE:,} pixels a side. Make the picture smaller or cut it"
-        )
-        raise _RefusedError(f"too long: {shape}; {limit} into pieces.")
+        limit = f"at most {MAX_SIDE:,} pixels a side."
+        fix = "Make the picture smaller or cut it into pieces."
+        raise _RefusedError(f"too long: {shape}; {limit} {fix}")
 
 
-def _sniff(head: bytes) -> str | None:
-    """Why these first bytes are no picture that can be opened, or None."""
+def _check_beginning(head: bytes) -> None:
+    """Refuse what is no picture that can be opened, by its first bytes."""
     signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
     tiff = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")
-    if head.startswith(signatures + tiff):
-        return None
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return None
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    if is_webp or head.startswith(signatures + tiff):
+        return
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the picture itself. Run: git lfs pull"
+        raise _RefusedError(
+            "a Git LFS pointer, not the picture itself. Run: git lfs pull"
+        )
     if head[4:8] == b"ftyp":
         kind = "an AVIF" if head[8:12] in (b"avif", b"avis") else "a HEIC"
-        return (
+        raise _RefusedError(
             f"{kind} picture or a video, which is not supported. Save it as JPEG "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
         )
-    return (
+    raise _RefusedError(
         "not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, whatever its name says; "
         f"it begins with {head[:8]!r}"
     )
@@ -413,8 +405,16 @@ def scan_folder(folder: PicturePath) -> Collection:
     seen: dict[Identity, Path] = {}
     # Real files before links, so that a link never takes its target's place.
     for path in sorted(candidates, key=lambda path: (path.is_symlink(), path.parts)):
-        if reason := _light_check(path, seen):
-            refused.append(Refusal(path, reason))
+        try:
+            with _opened(path, MAX_BYTES) as file:
+                identity = _identity(path, os.fstat(file.fileno()))
+                first = seen.setdefault(identity, path)
+                if first != path:
+                    reason = f"the same file as {printable(str(first))}"
+                    raise _RefusedError(f"{reason}, which is taken once")
+                _check_beginning(file.read(64))
+        except _RefusedError as error:
+            refused.append(Refusal(path, str(error)))
         else:
             paths.append(path)
     paths.sort(key=lambda path: path.parts)
@@ -478,10 +478,8 @@ def _walk(root: Path) -> tuple[list[Path], list[Refusal]]:
     folders: list[Path] = [root]
     links: list[Path] = []
     while folders or links:
-        if not folders:  # links last and in order: the result is always the same
-            links.sort(reverse=True)
-            folders.append(links.pop())
-        folder = folders.pop()
+        links.sort(reverse=True)  # last and in order: the result is always the same
+        folder = (folders or links).pop()
         try:
             identity = _identity(folder, folder.stat())
             if identity in seen:
@@ -503,16 +501,3 @@ def _identity(path: Path, status: os.stat_result) -> Identity:
     if status.st_ino == 0:  # some network drives number nothing
         return os.path.realpath(path)
     return status.st_dev, status.st_ino
-
-
-def _light_check(path: Path, seen: dict[Identity, Path]) -> str | None:
-    """Why a file is refused at first sight, or None; `seen` gains the file."""
-    try:
-        with _opened(path, MAX_BYTES) as file:
-            identity = _identity(path, os.fstat(file.fileno()))
-            first = seen.setdefault(identity, path)
-            if first != path:
-                return f"the same file as {printable(str(first))}, which is taken once"
-            return _sniff(file.read(64))
-    except _RefusedError as error:
-        return str(error)
