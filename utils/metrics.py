@@ -66,10 +66,7 @@ class Interval(NamedTuple):
 
 
 class PairedComparison(NamedTuple):
-    """How much better A is than B on the same `n` queries, and whether that is luck.
-
-    Prints as ``0.03 [0.01, 0.05], p < 0.01, n = 168``.
-    """
+    """How far A is above B on `n` queries: ``0.03 [0.01, 0.05], p < 0.01, n = 168``."""
 
     difference: Interval
     p_value: float
@@ -124,8 +121,7 @@ def same_id(query_ids: ndarray, ids: ndarray) -> ndarray:
 
     Ids are numbers or text; those of things or photographers set apart all of a kind.
     """
-    query_ids, ids = _as_comparable(query_ids, ids, "ids")
-    return query_ids[:, None] == ids[None, :]
+    return _equal(query_ids, ids, "ids")
 
 
 def drop_self(
@@ -154,10 +150,7 @@ def drop_self(
 
 
 def precision_at_k(relevance: ndarray, k: int) -> ndarray:
-    """Share of the first k results that are relevant: ``hits among the first k / k``.
-
-    IIR 8.4; ``P``.
-    """
+    """Relevant share of the results: ``hits among the first k / k``. IIR 8.4; ``P``."""
     return _hits(relevance, k) / k
 
 
@@ -183,8 +176,9 @@ def r_precision(relevance: ndarray, *, n_relevant: Counts = None) -> ndarray:
 
     Needs rows of at least R results. IIR 8.4; ``Rprec``.
     """
-    relevance, total = _cut_at_r(relevance, n_relevant)
-    return relevance.sum(axis=1) / np.maximum(total, 1)
+    relevance, total = _rows_and_r(relevance, n_relevant)
+    among_first = _ranks(relevance) <= total[:, None]  # (q, n)
+    return (relevance & among_first).sum(axis=1) / np.maximum(total, 1)
 
 
 def average_precision(
@@ -209,8 +203,9 @@ def average_precision_at_r(relevance: ndarray, *, n_relevant: Counts = None) -> 
     ``sum of precision@i over the ranks i ≤ R that hold a hit / R``. Musgrave, Belongie,
     Lim, *A Metric Learning Reality Check*, 2020.
     """
-    relevance, total = _cut_at_r(relevance, n_relevant)
-    return average_precision(relevance, n_relevant=total)
+    relevance, total = _rows_and_r(relevance, n_relevant)
+    among_first = _ranks(relevance) <= total[:, None]  # (q, n)
+    return average_precision(relevance & among_first, n_relevant=total)
 
 
 def reciprocal_rank(relevance: ndarray) -> ndarray:
@@ -462,10 +457,8 @@ def _as_values(values: ndarray, name: str) -> ndarray:
     return values
 
 
-def _as_comparable(
-    of_queries: ndarray, of_candidates: ndarray, name: str
-) -> tuple[ndarray, ndarray]:
-    """Check that equality between the two can mean something."""
+def _equal(of_queries: ndarray, of_candidates: ndarray, name: str) -> ndarray:
+    """Compare each with each, shape (q, n), if equality can mean something."""
     of_queries = _as_array(of_queries, f"query_{name}", "have shape", ("queries",))
     of_candidates = _as_array(of_candidates, name, "have shape", ("candidates",))
     pair = of_queries, of_candidates
@@ -476,14 +469,13 @@ def _as_comparable(
             f"query_{name} and {name} must be of one kind. "
             f"Received: {pair[0].dtype} and {pair[1].dtype}. Convert one: .astype(str)."
         )
-    return pair
+    return of_queries[:, None] == of_candidates[None, :]
 
 
 def _relevant_candidates(
     query_labels: ndarray, labels: ndarray, exclude: ndarray | None
 ) -> ndarray:
-    query_labels, labels = _as_comparable(query_labels, labels, "labels")
-    relevant = query_labels[:, None] == labels[None, :]  # (q, n)
+    relevant = _equal(query_labels, labels, "labels")
     if exclude is None:
         return relevant
     return relevant & ~_as_array(exclude, "exclude", TABLE, relevant.shape).astype(bool)
@@ -513,8 +505,3 @@ def _hits(relevance: ndarray, k: int) -> ndarray:
 
 def _ranks(relevance: ndarray) -> ndarray:
     return np.arange(1, relevance.shape[1] + 1)
-
-
-def _cut_at_r(relevance: ndarray, n_relevant: Counts) -> tuple[ndarray, ndarray]:
-    relevance, total = _rows_and_r(relevance, n_relevant)
-    return relevance & (_ranks(relevance) <= total[:, None]), total
