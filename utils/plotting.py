@@ -40,6 +40,10 @@ Options = dict[str, Any]
 Pictures = Sequence[ndarray]
 Titles = Sequence[str]
 Ids = Sequence[int]
+Numbers = Sequence[float]
+Curves = Mapping[str, tuple[Numbers, Numbers]]
+Estimates = Sequence[Numbers]  # each is itself, low and high
+Layers = Mapping[str, tuple[Sequence[tuple[int, int]], Ids]]
 Bars = Mapping[str, Mapping[str, float]]
 
 
@@ -153,9 +157,8 @@ def show_stacks(stacks: Bars, *, xlabel: str) -> None:
     ax = _make_axes(7, 0.9 + 0.6 * len(stacks), xlabel=xlabel)
     for k, name in enumerate(next(iter(stacks.values()))):
         lengths = [parts[name] for parts in stacks.values()]
-        bars = ax.barh(places, lengths, 0.6, ends, label=name, color=PALETTE[k])
-        for bar in bars:  # not by colour alone
-            bar.set(hatch=HATCHES[k], edgecolor="white")
+        look: Options = {"color": PALETTE[k], "hatch": HATCHES[k], "edgecolor": "white"}
+        bars = ax.barh(places, lengths, 0.6, ends, label=name, **look)
         ends = ends + lengths
     ax.bar_label(bars, [f"{end:.1f}" for end in ends], fontsize=SMALL, padding=3)
     ax.set_yticks(places, list(stacks))
@@ -196,13 +199,7 @@ def show_histograms(
     ax.legend(fontsize=SMALL, loc="upper right")  # looking for the best takes seconds
 
 
-def show_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    log: bool = False,
-) -> None:
+def show_curves(curves: Curves, *, xlabel: str, ylabel: str, log: bool = False) -> None:
     """Draw lines (x values, y values) with a marker at each measured point."""
     ax = _make_axes(6, 3, xlabel=xlabel, ylabel=ylabel)
     for k, (name, (x, y)) in enumerate(curves.items()):
@@ -214,10 +211,7 @@ def show_curves(
 
 
 def show_tradeoff(
-    curves: Mapping[str, tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]]],
-    *,
-    xlabel: str,
-    ylabel: str,
+    curves: Mapping[str, tuple[Estimates, Estimates]], *, xlabel: str, ylabel: str
 ) -> None:
     """Draw what is gained (x) against what it costs (y, logarithmic), with intervals.
 
@@ -300,13 +294,10 @@ def show_cells(
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     half = 1.05 * np.abs(points - middle).max()
     reach = 2.5 * np.abs(points[neighbours] - query).max()
-    views = {
-        "all cells": (middle - half, middle + half),
-        "around the query": (query - reach, query + reach),
-    }
+    views = {"all cells": (middle, half), "around the query": (query, reach)}
     axes = _make_panels(len(views), 4.2, 4.2)
-    for ax, (title, (low, high)) in zip(axes, views.items(), strict=True):
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
+    for ax, (title, ((x, y), half)) in zip(axes, views.items(), strict=True):
+        ax.set(xlim=(x - half, x + half), ylim=(y - half, y + half), title=title)
         _tint_cells(ax, centroids, probed)
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"{len(points):,} vectors")
         ax.plot(*centroids.T, "+", color="black", ms=7, label="centroids")
@@ -337,11 +328,7 @@ def show_codebooks(panels: Mapping[str, tuple[ndarray, ndarray]]) -> None:
         ax.legend(fontsize=7)
 
 
-def show_walk(
-    points: ndarray,
-    query: ndarray,
-    layers: Mapping[str, tuple[Sequence[tuple[int, int]], Ids]],
-) -> None:
+def show_walk(points: ndarray, query: ndarray, layers: Layers) -> None:
     """Draw a walk through the layers of a graph over `points`, one panel per layer.
 
     A layer is (links, path): pairs of ids, and the ids that were visited, in order.
@@ -385,9 +372,8 @@ def _make_grid(
     columns = min(columns, n)
     rows, (width, height) = -(-n // columns), cell
     size = (width * columns + beside, height * rows)
-    figure, axes = plt.subplots(
-        rows, columns, squeeze=False, figsize=size, layout="constrained"
-    )
+    options: Options = {"figsize": size, "layout": "constrained"}
+    figure, axes = plt.subplots(rows, columns, squeeze=False, **options)
     for ax in axes.flat:
         ax.axis("off")
     return figure, axes
