@@ -11,18 +11,14 @@ from typing import Any
 import numpy as np
 
 NOT_ANSWERED = "Not answered yet."
-NAMES = {  # kind of NumPy dtype: one, several
+NAMES = {  # kinds of NumPy dtype: one, several
     "b": ("a truth value", "truth values"),
-    "i": ("a whole number", "whole numbers"),
-    "u": ("a whole number", "whole numbers"),
+    "iu": ("a whole number", "whole numbers"),
     "f": ("a float", "floats"),
+    "iuf": ("a number", "numbers"),
     "U": ("a string", "strings"),
 }
-WANTED = {  # kind asked for: one, several, the kinds of dtype that will do
-    int: ("a whole number", "whole numbers", "iu"),
-    float: ("a number", "numbers", "iuf"),
-    str: ("a string", "strings", "U"),
-}
+WANTED = {int: "iu", float: "iuf", str: "U"}  # kind asked for: what will do
 
 
 def find_fault(
@@ -51,9 +47,9 @@ def find_fault(
         expected = f"Expected an object of type {kind.__name__}."
         fault = f"{expected} Received {_describe(answer)}."
         return "" if isinstance(answer, kind) else fault
-    one, several, dtypes = WANTED[kind]
+    dtypes = WANTED[kind]
     limits = f" from {between[0]:,} to {between[1]:,}" if between else ""
-    expected = f"Expected {_count(one, several, shape)}{limits}."
+    expected = f"Expected {_count(*NAMES[dtypes], shape)}{limits}."
     values = _to_array(answer)
     if values is None or not _fits(values, shape, dtypes):
         return f"{expected} Received {_describe(answer)}."
@@ -96,9 +92,8 @@ def _to_array(answer: Any) -> np.ndarray | None:
 
 def _fits(values: np.ndarray, shape: tuple[int | None, ...], dtypes: str) -> bool:
     """Whether shape and dtype are the wanted ones; an empty list may be of any kind."""
-    same = len(values.shape) == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, values.shape, strict=True)
-    )
+    pairs = zip(shape, values.shape, strict=False)
+    same = values.ndim == len(shape) and all(w in (None, size) for w, size in pairs)
     return same and (not values.size or values.dtype.kind in dtypes)
 
 
@@ -123,7 +118,8 @@ def _describe(answer: Any) -> str:
     values = _to_array(answer)
     if values is None:
         return f"a {type(answer).__name__} whose members differ in length or kind"
-    if values.dtype.kind in NAMES:
-        return _count(*NAMES[values.dtype.kind], values.shape)
+    for kinds, names in NAMES.items():
+        if values.dtype.kind in kinds:
+            return _count(*names, values.shape)
     name = type(answer).__name__
     return f"a {name} of other objects" if values.shape else f"an object of type {name}"
