@@ -66,8 +66,14 @@ def fill(model: Any, arrays: dict[str, np.ndarray]) -> None:
         norm.set_weights([gamma, beta, mean / scale, one])
 
 
-def save_half(model: Any, path: Path) -> str:
-    """Write the weights as float16 and return the file's sha256.
+def save_half(model: Any, half: Any, path: Path) -> str:
+    """Write a model's weights as float16 and return the file's sha256.
+
+    Parameters
+    ----------
+    model, half : keras.Model
+        The same network twice, the second built with the dtype float16.
+    path : Path
 
     Raises
     ------
@@ -77,12 +83,17 @@ def save_half(model: Any, path: Path) -> str:
     weights = model.get_weights()
     if not all(np.abs(w).max() <= np.finfo(np.float16).max for w in weights):  # or NaN
         raise ValueError("a weight is too large for float16: was the norm folded?")
-    half = build_resnet50(dtype="float16")
     half.set_weights(weights)
     temporary = path.with_name("part." + path.name)  # Keras insists on the ending
     half.save_weights(temporary)
     os.replace(temporary, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_card(path: Path, input_size: int, sha256: str) -> None:
+    """Write the JSON file beside a weights file."""
+    card = {"input_size": input_size, "sha256": sha256}
+    card_of(path).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -98,11 +109,9 @@ def main() -> None:
     with np.load(options.arrays) as arrays:
         fill(model, dict(arrays))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    digest = save_half(model, options.out)
-    card = {"input_size": options.input_size, "sha256": digest}
-    text = json.dumps(card, indent=2) + "\n"
-    card_of(options.out).write_text(text, encoding="utf-8")
-    print(f"{options.out.name}: {options.out.stat().st_size / 1e6:.1f} MB, {digest}")
+    sha256 = save_half(model, build_resnet50(dtype="float16"), options.out)
+    write_card(options.out, options.input_size, sha256)
+    print(f"{options.out.name}: {options.out.stat().st_size / 1e6:.1f} MB, {sha256}")
 
 
 if __name__ == "__main__":
