@@ -54,11 +54,8 @@ class Question:
     def __post_init__(self) -> None:
         check_k(self.k)
         check_k(self.nprobe, "nprobe")
-        for name, value, known in (
-            ("index", self.index, INDEXES),
-            ("metric", self.metric, tuple(SCORES)),
-        ):
-            if value not in known:
+        for name, known in (("index", INDEXES), ("metric", tuple(SCORES))):
+            if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} must be one of {known}. Received: {value!r}.")
 
 
@@ -144,9 +141,8 @@ class QueryHandler:
                 self._vectors[sha256] = vector
                 while len(self._vectors) > REMEMBERED_VECTORS:
                     self._vectors.popitem(last=False)
-        answer = self._find(vector, question)
-        itself = self._id_of_content(sha256)
-        return answer._replace(embedding_seconds=seconds, itself=itself)
+        answer = self._find(vector, question)._replace(embedding_seconds=seconds)
+        return answer._replace(itself=self._id_of_content(sha256))
 
     def answer_id(self, id: int, question: Question = DEFAULT) -> Answer:
         """Find the pictures most like one of the collection, itself left out.

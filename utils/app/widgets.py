@@ -65,25 +65,22 @@ class Doors(Row):
         self.open_button = _button(
             "Open", "Search with this file", lambda: on_path(self.path.value), "90px"
         )
-        self.upload = self._make_upload()
-        by_path = [self.path, self.open_button] if paths else []
-        self.children = [self.upload, *by_path]
+        self._by_path = [self.path, self.open_button] if paths else []
+        self.renew()
 
     def renew(self) -> None:
-        """Put a new upload button in place of one that waits in vain."""
-        old, self.upload = self.upload, self._make_upload()
-        self.children = [self.upload, *self.children[1:]]
-        _close(old)
-
-    def _make_upload(self) -> w.FileUpload:
-        upload = w.FileUpload(
+        """Put a new upload button in place of one that waits in vain, or of none."""
+        old = getattr(self, "upload", None)
+        self.upload = w.FileUpload(
             accept="image/*",
             description="Upload a picture",
             tooltip="Choose one picture from your disk",
             layout=w.Layout(width="180px"),
         )
-        upload.observe(self._on_upload, "value")
-        return upload
+        self.upload.observe(self._on_upload, "value")
+        self.children = [self.upload, *self._by_path]
+        if old is not None:
+            _close(old)
 
     def _on_upload(self, change: dict[str, Any]) -> None:
         if not change["new"]:  # a dialog that was cancelled, or our own reset below

@@ -237,18 +237,17 @@ def _read_pointer(folder: Path) -> Pointer:
     """Return what ``CURRENT`` says: format, generation, sha256 of its manifest."""
     path = folder / POINTER
     try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+        with _opened_plain(path, 1000) as file:
+            line = file.read().decode("ascii", errors="replace")
+    except IndexFileError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
         if (folder / "items.json").is_file():
             _check_format(folder, 1)
         raise IndexFileError(
             f"{folder}: expected a saved bundle with a file named {POINTER}, found "
             "none. Check the folder's name, or build the collection and save it there."
         ) from None
-    except (OSError, ValueError):
-        pass  # the next line says why
-    with _opened_plain(path, 1000) as file:
-        line = file.read().decode("ascii", errors="replace")
     if found := re.match(r"lookalike-bundle (\d{1,9}) ", line):
         _check_format(path, int(found[1]))
     if not (match := LINE.fullmatch(line)):

@@ -43,7 +43,7 @@ from utils.collection.hits import Hit, make_hits, show_hits
 from utils.collection.vector_index import VectorIndex
 from utils.embeddings import Embedder, load_embedder
 from utils.errors import IndexFileError, PictureError, check_k, printable
-from utils.images import Collection, PictureSource, Refusal
+from utils.images import Collection, PicturePath, PictureSource, Refusal
 
 
 @dataclass(frozen=True)
@@ -204,14 +204,12 @@ class ImageSearch:
             "trust it."
         )
         self.refused += [Refusal(self.path_of(id), reason) for id in strays]
-        before = len(self)
-        self._commit(strays)
-        warnings.warn(
-            f"{len(strays)} of {before} pictures were left out, and are named in "
-            f"`refused`. The first: {printable(str(self.refused[0].path))}: {reason}",
-            RuntimeWarning,
-            stacklevel=3,
+        warning = (
+            f"{len(strays)} of {len(self)} pictures were left out, and are named in "
+            f"`refused`. The first: {printable(str(self.refused[0].path))}: {reason}"
         )
+        self._commit(strays)
+        warnings.warn(warning, RuntimeWarning, stacklevel=3)
 
     # --- Looking ------------------------------------------------------------------
 
@@ -331,7 +329,7 @@ class ImageSearch:
 
     def add(
         self,
-        paths: Iterable[str | os.PathLike] | str | os.PathLike,
+        paths: Iterable[PicturePath] | PicturePath,
         labels: Sequence[str] | str | None = None,
         *,
         progress: bool = False,
@@ -352,9 +350,7 @@ class ImageSearch:
         with self._changing:
             return self._bring_in(wanted, [], progress=progress)
 
-    def remove(
-        self, ids: Iterable[int | str | os.PathLike] | int | str | os.PathLike
-    ) -> Changes:
+    def remove(self, ids: Iterable[int | PicturePath] | int | PicturePath) -> Changes:
         """Remove pictures, named by id or path; the files are left alone.
 
         KeyError, if one of them is not in the collection; then none is removed.

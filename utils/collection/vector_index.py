@@ -90,7 +90,7 @@ class VectorIndex:
     def _begin(self, state: State, nprobe: int | None = None) -> "VectorIndex":
         self._state = state
         self.metric = state.metric  # for ever: `rebuilt` makes another index
-        self._nprobe = nprobe  # None: the square root of the number of cells
+        self._nprobe = nprobe  # None: the default
         self._lock = threading.RLock()  # one change at a time
         return self
 
@@ -123,10 +123,7 @@ class VectorIndex:
 
     @property
     def nprobe(self) -> int:
-        """How many cells of an IVF a search looks into; 0 where there are none.
-
-        The default is the square root of their number.
-        """
+        """How many cells of an IVF a search looks into: √nlist, unless set; else 0."""
         ivf = parts.ivf_of(self._state.index)
         if ivf is None:
             return 0
@@ -238,7 +235,7 @@ class VectorIndex:
         state = _filled(vectors, old.ids, factory, metric, per_cell=old.points_per_cell)
         state = replace(state, next_id=old.next_id)
         new = VectorIndex.__new__(VectorIndex)._begin(state)
-        if len(new.cell_sizes) == len(self.cell_sizes):
+        if len(new.cell_sizes) == len(parts.cell_sizes(old.index)):
             new._nprobe = self._nprobe
         return new
 
@@ -293,10 +290,7 @@ class VectorIndex:
         return similarities, ids
 
     def reconstruct(self, ids: Iterable[int]) -> np.ndarray:
-        """Return the vectors of these ids, in their order, as the index keeps them.
-
-        Exactly, if it `keeps_vectors`.
-        """
+        """Return the vectors of these ids, in order; exactly, if it `keeps_vectors`."""
         state, wanted = self._state, parts.as_ids(ids)
         parts.known_ids(wanted, state.ids)
         return self._reconstruct(state, wanted)
@@ -335,10 +329,7 @@ class VectorIndex:
     # --- Saving ------------------------------------------------------------------
 
     def snapshot(self) -> tuple[dict[str, Any], Callable[[Any], None]]:
-        """Return what `restore` needs: facts for JSON, and a function that writes.
-
-        Both are of this moment, whatever is added meanwhile.
-        """
+        """Return facts for JSON and a function that writes, both of this moment."""
         state = self._state
 
         def write(file: Any) -> None:
