@@ -14,6 +14,8 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +75,10 @@ class Embedder:
         empty = np.empty((0, self.dimension), dtype=np.float32)
         return normalize(np.concatenate([empty, *features]))
 
+    def preprocess(self, images: np.ndarray) -> np.ndarray:
+        """Return uint8 pictures as this network expects them: see `preprocess`."""
+        return preprocess(images)
+
     def forward(self, images: np.ndarray) -> np.ndarray:
         """Send one batch through the network: (n, size, size, 3) -> (n, 2048)."""
         return self._predict(self.model, images)
@@ -95,7 +101,7 @@ class Embedder:
     def _predict(self, model: Any, images: np.ndarray) -> np.ndarray:
         # Like `predict`, but without the data pipeline that it prepares at each call.
         with self._lock:
-            return model.predict_on_batch(preprocess(images))
+            return model.predict_on_batch(self.preprocess(images))
 
     def _batches(self, images: np.ndarray, batch_size: int) -> list[np.ndarray]:
         """Check the pictures and cut them into batches."""
@@ -146,9 +152,11 @@ def load_embedder(
         if chosen == "imagenet":
             path = _imagenet_file(download)
         name = chosen if chosen in ("bundled", "imagenet") else path.name
-        size = input_size or _read_card(path)["input_size"]
-        sha256 = _checked_sha256(path, name)
-        model = _load_model(path, size)
+        size = input_size or read_card(path)["input_size"]
+        sha256 = checked_sha256(path, name)
+        model = build_resnet50(size)
+        head_off = 'ResNet50 without its head (include_top=False, pooling="avg")'
+        load_weights(model, path, head_off)
     pipeline = f"resnet50-{sha256[:16]}-{size}px-{PREPROCESSING}-avg-l2"
     embedder = Embedder(model, name, size, pipeline)
     if verbose:
@@ -258,28 +266,33 @@ def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> 
     computes in, whatever Keras is set to.
     """
     keras = import_keras()
-    config = keras.config
-    # A reader may have changed these for all of Keras: our vectors stay the same.
-    before = config.floatx(), config.dtype_policy(), config.image_data_format()
-    _configure(dtype, dtype, "channels_last")
-    try:
+    with keras_settings(dtype):
         model = keras.applications.ResNet50(
             weights=None,
             include_top=False,
             pooling="avg",
             input_shape=(input_size, input_size, 3),
         )
-    finally:
-        _configure(*before)
     model.jit_compile = False  # or a GPU would compile anew for each size of a batch
     return model
 
 
-def _configure(floatx: str, policy: Any, layout: str) -> None:
+@contextmanager
+def keras_settings(dtype: str) -> Iterator[None]:
+    """Build a model as ours are, whatever a reader has set for all of Keras."""
     config = import_keras().config
-    config.set_floatx(floatx)
-    config.set_dtype_policy(policy)
-    config.set_image_data_format(layout)
+    before = config.floatx(), config.dtype_policy(), config.image_data_format()
+
+    def configure(floatx: str, policy: Any, layout: str) -> None:
+        config.set_floatx(floatx)
+        config.set_dtype_policy(policy)
+        config.set_image_data_format(layout)
+
+    configure(dtype, dtype, "channels_last")
+    try:
+        yield
+    finally:
+        configure(*before)
 
 
 def _untrained(input_size: int) -> Any:
@@ -297,20 +310,22 @@ def _untrained(input_size: int) -> Any:
     return model
 
 
-def _load_model(path: Path, input_size: int) -> Any:
-    model = build_resnet50(input_size)
+def load_weights(model: Any, path: Path, expected: str) -> None:
+    """Fill a Keras model from a weights file, or say what was expected in it."""
     try:
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds
         raise WeightsError(
-            f"{path.name}: expected Keras weights of ResNet50 without its head "
-            f'(include_top=False, pooling="avg"). Keras said: {_first_line(error)}'
+            f"{path.name}: expected Keras weights of {expected}. "
+            f"Keras said: {_first_line(error)}"
         ) from error
-    return model
 
 
-def _checked_sha256(path: Path, name: str) -> str:
-    """Return the file's sha256, after comparing it with the published one."""
+def checked_sha256(path: Path, name: str) -> str:
+    """Return a weights file's sha256, after comparing it with the published one.
+
+    `name` is what was asked for: "bundled" stands for a file in ``models/``.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -322,7 +337,7 @@ def _checked_sha256(path: Path, name: str) -> str:
     sha256 = hashlib.sha256(content).hexdigest()
     if content.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
-    if name == "bundled" and sha256 != (expected := _read_card(path)["sha256"]):
+    if name == "bundled" and sha256 != (expected := read_card(path)["sha256"]):
         raise WeightsError(
             f"{path.name}: the file is damaged or was changed: its sha256 is "
             f"{sha256[:12]}…, expected {expected[:12]}…. {RESTORE}"
@@ -341,9 +356,10 @@ def card_of(path: Path) -> Path:
     return path.with_name(f"{stem}.json")
 
 
-def _read_card(path: Path) -> dict:
-    card = card_of(path)
-    if path != BUNDLED and not card.exists():
+def read_card(path: Path) -> dict[str, Any]:
+    """Return what the JSON file beside a weights file states, or else its defaults."""
+    card, ours = card_of(path), path.parent == BUNDLED.parent
+    if not ours and not card.exists():
         return {"input_size": IMAGENET_SIZE}
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
@@ -352,7 +368,7 @@ def _read_card(path: Path) -> dict:
         own = "Fix it, or state input_size yourself."
         raise WeightsError(
             f'{card}: expected the weights\' "input_size" and "sha256" '
-            f"({_first_line(error)}). {RESTORE if path == BUNDLED else own}"
+            f"({_first_line(error)}). {RESTORE if ours else own}"
         ) from error
 
 
