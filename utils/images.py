@@ -287,7 +287,7 @@ def _read(path: PicturePath, max_bytes: int) -> bytes:
 def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
     """Open a regular file; every failure is a _RefusedError."""
     try:
-        path = _expanded(path)
+        path = expanded(path)
         _check_stat(os.stat(path), max_bytes)
         # Between the check and the opening a file may have become a pipe.
         with open(os.open(path, AT_ONCE), "rb") as file:
@@ -305,7 +305,8 @@ def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
         raise _RefusedError(f"not a possible name for a file: {error}") from error
 
 
-def _expanded(path: PicturePath) -> str:
+def expanded(path: PicturePath) -> str:
+    """Return a path with the home folder in place of a leading ~."""
     name = os.fsdecode(path)
     # A scan of "." may find a file whose own name begins with ~.
     has_home = name.startswith("~") and not os.path.lexists(name)
@@ -394,7 +395,7 @@ def scan_folder(folder: PicturePath) -> Collection:
     and each real file is taken once, so that loops do no harm.
     FileNotFoundError or NotADirectoryError if `folder` is not an existing folder.
     """
-    root = Path(_expanded(folder))
+    root = Path(expanded(folder))
     name = printable(str(root))
     if not root.exists():
         raise FileNotFoundError(f"no such folder: {name}. Check the path.")

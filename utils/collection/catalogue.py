@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from utils.errors import IndexFileError, printable
+from utils.images import expanded
 
 ADVICE = "Build the collection again and save it."
 
@@ -172,14 +173,6 @@ def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
             "expected pictures that lie in one folder, however deep. Received: "
             f"{printable(', '.join(sorted(folders)[:3]))} ({error})."
         ) from error
-
-
-def expanded(path: str | os.PathLike) -> str:
-    """Return a path with the home folder in place of a leading ~."""
-    name = os.fspath(path)
-    # A scan of "." may find a file whose own name begins with ~.
-    has_home = name.startswith("~") and not os.path.lexists(name)
-    return os.path.expanduser(name) if has_home else name
 
 
 def absolute(path: str | os.PathLike) -> Path:
