@@ -23,7 +23,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 from numpy import ndarray
@@ -116,11 +115,19 @@ def show_maps(
     figure, axes = _make_grid(len(pictures), columns, (2.3, 2.6), beside=0.8)
     low = min(0.0, *(float(np.min(values)) for values in maps))
     scale = Normalize(low, max(float(np.max(values)) for values in maps))
+    box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
+    style: Options = {"color": "white", "ha": "center", "va": "center", "bbox": box}
     parts = zip(axes.flat, pictures, maps, titles, strict=False)
     for ax, picture, values, title in parts:
-        ax.imshow(np.mean(picture, axis=2), cmap="gray", vmin=0, vmax=255)
-        layer = _lay_over(ax, values, picture.shape[:2], scale)
         _write_title(ax, title)
+        grey = ax.imshow(np.mean(picture, axis=2), cmap="gray", vmin=0, vmax=255)
+        look: Options = {"cmap": "inferno", "norm": scale, "alpha": 0.6}
+        layer = ax.imshow(values, extent=grey.get_extent(), **look)
+        cell = np.divide(picture.shape[:2], np.shape(values))  # height and width
+        for place, value in np.ndenumerate(values):
+            if np.size(values) <= 16:  # the numbers of more could not be read
+                y, x = (np.array(place) + 0.5) * cell
+                ax.text(x, y, f"{value:z.2f}", **style)
     figure.colorbar(layer, ax=axes, shrink=0.8)
 
 
@@ -394,21 +401,6 @@ def _draw_picture(
         height, width = picture.shape[:2]
         edge: Options = {"ec": color, "lw": 3, "ls": style, "clip_on": False}
         ax.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, **edge))
-
-
-def _lay_over(
-    ax: Axes, values: ndarray, size: tuple[int, int], scale: Normalize
-) -> AxesImage:
-    (height, width), (rows, columns) = size, np.shape(values)
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    layer = ax.imshow(values, cmap="inferno", norm=scale, alpha=0.6, extent=extent)
-    box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
-    style: Options = {"color": "white", "ha": "center", "va": "center", "bbox": box}
-    for (row, column), value in np.ndenumerate(values):
-        if rows * columns <= 16:  # the numbers of more could not be read
-            x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
-            ax.text(x, y, f"{value:z.2f}", **style)
-    return layer
 
 
 def _tint_cells(ax: Axes, centroids: ndarray, probed: Ids) -> None:
