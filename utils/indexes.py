@@ -25,7 +25,6 @@ from utils.errors import IndexFileError, check_k
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 POINTS_PER_CELL = 39  # FAISS's own minimum for training a cell without a warning
 LARGEST = 1e15  # squares and sums of larger numbers leave float32's range
-SMALLEST_LIMIT, TABLES_A_FILE = 64_000_000, 8  # bytes; times the file's size
 _limit_lock = threading.Lock()  # the byte limit below belongs to the whole process
 
 
@@ -204,8 +203,7 @@ def _read_bounded(read: Callable[[], faiss.Index], size: int, name: str) -> fais
         # nothing (such as an IVF's cells) can there be more than the file has bytes.
         before = faiss.get_deserialization_vector_byte_limit()
         loops = faiss.get_deserialization_loop_limit()
-        limit = max(SMALLEST_LIMIT, TABLES_A_FILE * size)
-        faiss.set_deserialization_vector_byte_limit(limit)
+        faiss.set_deserialization_vector_byte_limit(max(64_000_000, 8 * size))
         faiss.set_deserialization_loop_limit(max(1, size))  # 0 is no limit
         try:
             return read()
