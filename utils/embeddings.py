@@ -265,14 +265,9 @@ def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> 
     `input_size` None leaves height and width open.  `dtype` is what it stores and
     computes in, whatever Keras is set to.
     """
-    keras = import_keras()
+    build, shape = import_keras().applications.ResNet50, (input_size, input_size, 3)
     with keras_settings(dtype):
-        model = keras.applications.ResNet50(
-            weights=None,
-            include_top=False,
-            pooling="avg",
-            input_shape=(input_size, input_size, 3),
-        )
+        model = build(weights=None, include_top=False, pooling="avg", input_shape=shape)
     model.jit_compile = False  # or a GPU would compile anew for each size of a batch
     return model
 
