@@ -131,10 +131,10 @@ class ImageSearch:
         or there is not one label, a str, for each path.
         """
         embedder = embedder or load_embedder()
-        paths = [absolute(path) for path in collection.paths]
-        folder = common_folder(None, paths) if root is None and paths else root
-        folder = absolute(folder or os.curdir)
-        wanted = once_each(paths, collection.labels, folder)
+        if root is None and len(collection):
+            root = common_folder(None, map(absolute, collection.paths))
+        folder = absolute(root or os.curdir)
+        wanted = once_each(collection.paths, collection.labels, folder)
         items, vectors, refused = _embed_items(wanted, embedder, progress=progress)
         if not items:
             refused += collection.refused
