@@ -248,6 +248,11 @@ def test_an_empty_list_is_a_list_of_anything():
     assert "Received 0 floats" in find_fault([], int, shape=(2,))
 
 
+@pytest.mark.parametrize("dtype", [str, object, int])
+def test_an_empty_array_of_any_dtype_stops_nothing(dtype):
+    assert find_fault(np.array([], dtype=dtype), int, shape=(None,)) == ""
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "received"),
     [
