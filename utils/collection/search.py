@@ -278,8 +278,9 @@ class ImageSearch:
                     raise IndexFileError(
                         f"The collection was embedded by {self.pipeline}; received "
                         f"{embedder.pipeline}. Pass the embedder it was made with: "
-                        "ImageSearch.load(folder, embedder=...), from load_embedder "
-                        "or utils.fast.embedder.load_fast_embedder."
+                        "ImageSearch.load(folder, embedder=...), from load_embedder, "
+                        "utils.fast.embedder.load_fast_embedder or "
+                        "utils.beyond.networks.load_network."
                     )
                 self._embedder = embedder
             return self._embedder
