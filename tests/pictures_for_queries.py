@@ -14,7 +14,8 @@ SIZE = 8
 class PixelEmbedder:
     """Describes a picture by its pixels: no network, and equal ones are nearest."""
 
-    input_size, weights, pipeline = SIZE, "pixels", "pixels-8px"
+    network, weights = "a fake", "pixels"
+    input_size, pipeline = SIZE, "pixels-8px"
     calls = 0
 
     def embed(self, pictures, *, batch_size=32):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +161,26 @@ def test_old_caches_stay_valid():
     }
     untrained = load_embedder("untrained", input_size=SIZE, verbose=False)
     assert untrained.pipeline == "resnet50-untrained-glorot-32px-caffe2-avg-l2"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_place_of_weights_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.weights.h5")
+    with pytest.raises(WeightsError, match="pipe.weights.h5.*no such file"):
+        load_embedder(tmp_path / "pipe.weights.h5", verbose=False)
+
+
+@pytest.mark.parametrize("path", ["a\0b.h5", "~nosuchuser/x.h5"])
+def test_a_path_that_cannot_be_is_an_error_of_the_weights(path):
+    with pytest.raises(WeightsError, match="expected a weights file"):
+        load_embedder(path, verbose=False)
+
+
+def test_weights_of_a_reader_s_own_beside_ours_need_no_card(monkeypatch, tmp_path):
+    build_resnet50(SIZE).save_weights(tmp_path / "mine.weights.h5")
+    monkeypatch.setattr(embeddings, "BUNDLED", tmp_path / "ours.weights.h5")
+    mine = load_embedder(tmp_path / "mine.weights.h5", verbose=False)
+    assert mine.input_size == 224
 
 
 def test_the_pipeline_id_tells_weights_and_sizes_apart():

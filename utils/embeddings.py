@@ -7,6 +7,7 @@ a network is needed: importing this module is cheap.
 In every function, ``images`` are a uint8 array of shape (n, size, size, 3): RGB, 0–255.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import WeightsError, check_k
+from utils.errors import WeightsError, check_k, printable
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
@@ -48,6 +49,8 @@ class Embedder:
     - `dimension`: numbers in a vector
     """
 
+    network = "ResNet50"
+
     def __init__(
         self, model: Any, weights: str, input_size: int, pipeline: str
     ) -> None:
@@ -62,7 +65,7 @@ class Embedder:
 
     def __repr__(self) -> str:
         size = self.input_size
-        return f"ResNet50, {self.weights} weights, {size} × {size} pixels in"
+        return f"{self.network}, {self.weights} weights, {size} × {size} pixels in"
 
     def embed(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
         """Return one unit vector per picture: float32 of shape (n, 2048).
@@ -148,11 +151,11 @@ def load_embedder(
         name, size, sha256 = chosen, input_size or IMAGENET_SIZE, "untrained-glorot"
         model = _untrained(size)
     else:
-        path = BUNDLED if chosen == "bundled" else Path(chosen).expanduser()
+        path = BUNDLED if chosen == "bundled" else Path(os.path.expanduser(chosen))
         if chosen == "imagenet":
             path = _imagenet_file(download)
         name = chosen if chosen in ("bundled", "imagenet") else path.name
-        size = input_size or read_card(path)["input_size"]
+        size = input_size or read_card(path, published=name == "bundled")["input_size"]
         sha256 = checked_sha256(path, name)
         model = build_resnet50(size)
         head_off = 'ResNet50 without its head (include_top=False, pooling="avg")'
@@ -322,17 +325,22 @@ def checked_sha256(path: Path, name: str) -> str:
     `name` is what was asked for: "bundled" stands for a file in ``models/``.
     """
     try:
+        if not path.is_file():  # a pipe would hang
+            raise FileNotFoundError(errno.ENOENT, "no such file")
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character
         raise WeightsError(
-            f"{path}: expected a weights file that can be read ({error.strerror}). "
+            f"{printable(str(path))}: expected a weights file that can be read "
+            f"({getattr(error, 'strerror', error)}). "
             'weights must be "bundled", "imagenet", "untrained" or its path. '
             f"Received: {name!r}."
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     if content.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
-    if name == "bundled" and sha256 != (expected := read_card(path)["sha256"]):
+    if name == "bundled" and sha256 != (
+        expected := read_card(path, published=True)["sha256"]
+    ):
         raise WeightsError(
             f"{path.name}: the file is damaged or was changed: its sha256 is "
             f"{sha256[:12]}…, expected {expected[:12]}…. {RESTORE}"
@@ -351,10 +359,10 @@ def card_of(path: Path) -> Path:
     return path.with_name(f"{stem}.json")
 
 
-def read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path, *, published: bool = False) -> dict[str, Any]:
     """Return what the JSON file beside a weights file states, or else its defaults."""
-    card, ours = card_of(path), path.parent == BUNDLED.parent
-    if not ours and not card.exists():
+    card = card_of(path)
+    if not published and not os.path.exists(card):
         return {"input_size": IMAGENET_SIZE}
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
@@ -363,7 +371,7 @@ def read_card(path: Path) -> dict[str, Any]:
         own = "Fix it, or state input_size yourself."
         raise WeightsError(
             f'{card}: expected the weights\' "input_size" and "sha256" '
-            f"({_first_line(error)}). {RESTORE if ours else own}"
+            f"({_first_line(error)}). {RESTORE if published else own}"
         ) from error
 
 

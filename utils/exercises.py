@@ -54,7 +54,7 @@ def find_fault(
     if values is None or not _fits(values, shape, dtypes):
         return f"{expected} Received {_describe(answer)}."
     if not values.size:  # of any dtype: an empty list of numbers may be one of text
-        return ""
+        between, kind = None, str
     if kind is not str and not np.isfinite(values).all():
         return f"{expected} Received NaN or infinity: was something divided by zero?"
     if between and ((values < between[0]) | (values > between[1])).any():

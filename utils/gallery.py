@@ -98,7 +98,7 @@ def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list
             rows: list[Row] = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{name}: expected CSV in UTF-8. ({error})") from error
-    missing = {"file", "label", *NUMBERS} - set(reader.fieldnames or [])
+    missing = {"file", "label", "split", *NUMBERS} - set(reader.fieldnames or [])
     if missing:
         raise ValueError(
             f"{name}: expected the columns {sorted(missing)} as well. "

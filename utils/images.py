@@ -40,9 +40,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif".split()
 )
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device"}
-# Opens a file without waiting.  Windows has its own flag, and no pipes among files.
-AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # Windows has no pipes among its files
 
 Identity = tuple[int, int] | str
 PicturePath = str | os.PathLike
@@ -290,7 +295,7 @@ def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
         path = expanded(path)
         _check_stat(os.stat(path), max_bytes)
         # Between the check and the opening a file may have become a pipe.
-        with open(os.open(path, AT_ONCE), "rb") as file:
+        with open(path, "rb", opener=lambda p, f: os.open(p, f | AT_ONCE)) as file:
             _check_stat(os.fstat(file.fileno()), max_bytes)
             yield file
     except OSError as error:
@@ -465,7 +470,7 @@ def iterate_batches(
             positions, images, refused = [], [], []
         positions.append(position)
         images.append(image)
-    if paths:
+    if len(paths):
         last = np.array(images, np.uint8).reshape(-1, size, size, 3)
         yield positions, last, refused
 

@@ -161,7 +161,7 @@ def test_a_picture_that_went_a_moment_ago_is_not_among_the_hits(handler, search,
 def test_the_labels_are_sorted_and_the_empty_one_is_none(handler, red):
     handler.remember(red)
     assert handler.labels == ["blue", "green", "red"]
-    assert handler.weights == "pixels"
+    assert handler.network == "a fake with pixels weights"
 
 
 def test_one_label_can_be_asked_for(handler, red):

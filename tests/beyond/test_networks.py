@@ -32,7 +32,7 @@ def pictures(network):
 
 def test_it_says_what_it_is(capsys):
     load_network("efficientnet_lite0")
-    said = "EfficientNet-Lite0, ImageNet weights, 224 × 224 pixels in"
+    said = "EfficientNet-Lite0, imagenet weights, 224 × 224 pixels in"
     assert capsys.readouterr().out.strip() == said
 
 

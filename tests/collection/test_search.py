@@ -459,7 +459,7 @@ def test_two_leading_slashes_are_one(living, folder, tmp_path, embedder):
 
 def test_removing_takes_ids_and_paths_and_all_or_none(living, folder):
     known = folder / "a" / "0.png"
-    for wrong in ([known, folder / "nowhere.png"], [3, 99], [known, -1]):
+    for wrong in ([known, folder / "nowhere.png"], [3, 99], [known, -1], [2.7], [None]):
         with pytest.raises(KeyError):
             living.remove(wrong)
     assert len(living) == 12

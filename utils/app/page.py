@@ -62,7 +62,7 @@ def about(handler: QueryHandler) -> str:
     """Say what is searched, and by what."""
     return (
         f"{len(handler.search)} pictures, {len(handler.labels)} labels, described by "
-        f"ResNet50 with {handler.weights} weights."
+        f"{handler.network}."
     )
 
 

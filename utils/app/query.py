@@ -108,9 +108,10 @@ class QueryHandler:
         self._lock = threading.RLock()
 
     @property
-    def weights(self) -> str:
-        """The name of the weights that make the vectors."""
-        return self.search.embedder.weights
+    def network(self) -> str:
+        """The network and the weights that make the vectors, in words."""
+        embedder = self.search.embedder
+        return f"{embedder.network} with {embedder.weights} weights"
 
     @property
     def labels(self) -> list[str]:

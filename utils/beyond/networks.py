@@ -40,6 +40,8 @@ class EfficientNetLite0(Embedder):
     `model` ends at the pooling, as ResNet50's does; `scores` goes on to the names.
     """
 
+    network = "EfficientNet-Lite0"
+
     def __init__(self, weights: Path, input_size: int, *, verbose: bool = True) -> None:
         sha256 = checked_sha256(weights, "bundled")
         whole = build_efficientnet_lite0(input_size)
@@ -50,10 +52,6 @@ class EfficientNetLite0(Embedder):
         self._head = whole.get_layer("scores")
         if verbose:
             print(self)
-
-    def __repr__(self) -> str:
-        size = self.input_size
-        return f"EfficientNet-Lite0, ImageNet weights, {size} × {size} pixels in"
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """Bring uint8 pictures to about −1 to 1: float32, (x − 127) / 128."""
@@ -97,7 +95,7 @@ def load_network(
     """
     if name != "efficientnet_lite0":
         raise ValueError(f'name must be "efficientnet_lite0". Received: {name!r}.')
-    size = input_size or read_card(EFFICIENTNET)["input_size"]
+    size = input_size or read_card(EFFICIENTNET, published=True)["input_size"]
     return EfficientNetLite0(EFFICIENTNET, size, verbose=verbose)
 
 

@@ -222,6 +222,8 @@ def _locked(folder: Path) -> Iterator[bool]:
             f"{printable(str(folder))}: expected to save here. Another process has "
             f"been saving into it for {SECONDS_TO_WAIT:g} s. Wait for it or end it."
         ) from error
+    except PermissionError:
+        raise  # somebody else's lock: not to be passed by
     except OSError:
         pass  # no locks here; where nobody may write, the next step says so
     try:
@@ -238,7 +240,7 @@ def _read_pointer(folder: Path) -> Pointer:
     path = folder / POINTER
     try:
         with _opened_plain(path, 1000) as file:
-            line = file.read().decode("ascii", errors="replace")
+            line = file.read(_size(file)).decode("ascii", errors="replace")
     except IndexFileError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             raise
@@ -275,7 +277,7 @@ def _read_generation(
     folder /= generation
     path = folder / MANIFEST
     with _opened_plain(path, MAX_SMALL_FILE) as file:
-        text = file.read()
+        text = file.read(_size(file))
     _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), sha256)
     manifest = _parse_manifest(path, text)
     _check_equal(path, "format", manifest["format"], format)
@@ -296,7 +298,8 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
         good = [isinstance(manifest[name], kinds[name]) for name in kinds]
         for name, entry in manifest["files"].items():
             known = FILE_NAME.fullmatch(name) is not None
-            good += [known, isinstance(entry["sha256"], str), entry["bytes"] >= 0]
+            good += [known, isinstance(entry["sha256"], str)]
+            good += [type(entry["bytes"]) is int, entry["bytes"] >= 0]
         if not all(good):
             raise ValueError("a value of another kind")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -309,7 +312,7 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
 
 def _read_file(path: Path, entry: Mapping[str, Any], opener: Opener | None) -> Any:
     with _opened_plain(path, entry["bytes"]) as file:
-        data = b"" if opener else file.read()
+        data = b"" if opener else file.read(_size(file) + 1)  # not what is claimed
         hashed = hashlib.file_digest(file, "sha256") if opener else hashlib.sha256(data)
         size = file.tell()
     _check_equal(path, "size in bytes", size, entry["bytes"])
@@ -339,6 +342,10 @@ def _opened_plain(path: Path, most: int) -> Iterator[io.BufferedReader]:
             f"{path}: expected a file that can be read. Received: "
             f"{getattr(error, 'strerror', None) or error}. {ADVICE}"
         ) from error
+
+
+def _size(file: io.BufferedReader) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _check_equal(path: Path, what: str, found: object, expected: object) -> None:

@@ -130,11 +130,11 @@ class ImageSearch:
         the smallest one that holds all the pictures.  ValueError, if none can be read
         or there is not one label, a str, for each path.
         """
-        embedder = embedder or load_embedder()
         if root is None and len(collection):
             root = common_folder(None, map(absolute, collection.paths))
         folder = absolute(root or os.curdir)
         wanted = once_each(collection.paths, collection.labels, folder)
+        embedder = embedder or load_embedder()
         items, vectors, refused = _embed_items(wanted, embedder, progress=progress)
         if not items:
             refused += collection.refused
@@ -145,7 +145,7 @@ class ImageSearch:
             )
         return cls(
             VectorIndex(vectors, factory),
-            Catalogue(dict(enumerate(items)), folder),
+            Catalogue({}, folder).changed([], dict(enumerate(items))),
             pipeline=embedder.pipeline,
             embedder=embedder,
             refused=[*collection.refused, *refused],
@@ -215,7 +215,10 @@ class ImageSearch:
 
     @property
     def index(self) -> VectorIndex:
-        """The vectors, inner product.  To change them, change the collection."""
+        """The vectors, inner product.  To change them, change the collection.
+
+        `compact` and `needs_retraining` may be called here: no id changes its meaning.
+        """
         return self._state.index
 
     @property
@@ -308,8 +311,7 @@ class ImageSearch:
     def _look_at(self, query: PictureSource, name: str) -> np.ndarray:
         """Return a query's vector from the network itself."""
         pixels = images.load_picture(query, self.embedder.input_size, name=name)
-        with self._embedding:  # Keras builds its graph at the first call
-            vector = self.embedder.embed(pixels[None])[0]
+        vector = self.embedder.embed(pixels[None])[0]
         if not has_direction(vector):
             raise PictureError(name, NO_DIRECTION)
         return vector
@@ -360,10 +362,11 @@ class ImageSearch:
             ids = [ids]
         with self._changing:
             named = [
-                self.id_of(i) if isinstance(i, str | os.PathLike) else int(i)
-                for i in ids
+                self.id_of(i) if isinstance(i, str | os.PathLike) else i for i in ids
             ]
-            gone = {id: self.path_of(id) for id in named}
+            # Looked up as they are: 2.7 is not the picture 2.
+            paths = [self.path_of(id) for id in named]
+            gone = dict(zip(map(int, named), paths, strict=True))
             self._commit(gone)
         return Changes([], [], list(gone.values()), [], [])
 

@@ -6,11 +6,11 @@ zero.  KeyError, if an id is not in the index.
 """
 
 import copy
+import dataclasses
 import math
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -124,10 +124,7 @@ class VectorIndex:
     @property
     def nprobe(self) -> int:
         """How many cells of an IVF a search looks into: √nlist, unless set; else 0."""
-        ivf = parts.ivf_of(self._state.index)
-        if ivf is None:
-            return 0
-        return min(self._nprobe or math.ceil(math.sqrt(ivf.nlist)), ivf.nlist)
+        return self._nprobe_of(self._state)
 
     @nprobe.setter
     def nprobe(self, value: int) -> None:
@@ -139,6 +136,12 @@ class VectorIndex:
                 f"Received: {value}."
             )
         self._nprobe = int(value)
+
+    def _nprobe_of(self, state: State) -> int:
+        ivf = parts.ivf_of(state.index)
+        if ivf is None:
+            return 0
+        return min(self._nprobe or math.ceil(math.sqrt(ivf.nlist)), ivf.nlist)
 
     @property
     def cell_sizes(self) -> np.ndarray:
@@ -185,7 +188,7 @@ class VectorIndex:
             new = old.next_id + np.arange(len(vectors))
             if len(new):
                 index.add_with_ids(vectors, new)
-            self._state = replace(
+            self._state = dataclasses.replace(
                 old,
                 index=index,
                 ids=np.concatenate([np.setdiff1d(old.ids, gone), new]),
@@ -233,7 +236,7 @@ class VectorIndex:
             )
         factory, metric = factory or old.factory, metric or old.metric
         state = _filled(vectors, old.ids, factory, metric, per_cell=old.points_per_cell)
-        state = replace(state, next_id=old.next_id)
+        state = dataclasses.replace(state, next_id=old.next_id)
         new = VectorIndex.__new__(VectorIndex)._begin(state)
         if len(new.cell_sizes) == len(parts.cell_sizes(old.index)):
             new._nprobe = self._nprobe
@@ -251,7 +254,9 @@ class VectorIndex:
                 index = parts.copy_index(old)
                 index.reset()
                 index.add_with_ids(self._reconstruct(old, old.ids), old.ids)
-                self._state = replace(old, index=index, dead=old.dead[:0], mapped=False)
+                self._state = dataclasses.replace(
+                    old, index=index, dead=old.dead[:0], mapped=False
+                )
             return len(old.dead)
 
     # --- Searching ---------------------------------------------------------------
@@ -269,7 +274,7 @@ class VectorIndex:
         shape (q, min(k, n)).  With the metric ``"l2"`` they are squared distances.
         """
         queries, k = self._check(queries, "queries"), check_k(k)
-        state, nprobe = self._state, self.nprobe
+        state = self._state  # read once: it may be replaced at any moment
         wanted = None if among is None else parts.known_ids(among, state.ids)
         living = state.ids if wanted is None else wanted
         k = min(k, len(living))
@@ -283,7 +288,7 @@ class VectorIndex:
             return similarities, living[rows]
 
         search = partial(parts.search_faiss, state, k=k, wanted=wanted)
-        similarities, ids = search(queries, nprobe=nprobe)
+        similarities, ids = search(queries, nprobe=self._nprobe_of(state))
         for way in (partial(search, nprobe=None), exactly):  # all cells; no index
             if (short := (ids < 0).any(axis=1)).any():
                 similarities[short], ids[short] = way(queries[short])
