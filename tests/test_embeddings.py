@@ -166,7 +166,7 @@ def test_old_caches_stay_valid():
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_in_place_of_weights_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.weights.h5")
-    with pytest.raises(WeightsError, match="pipe.weights.h5.*no such file"):
+    with pytest.raises(WeightsError, match="pipe.weights.h5.*No such file"):
         load_embedder(tmp_path / "pipe.weights.h5", verbose=False)
 
 

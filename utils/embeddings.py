@@ -326,7 +326,7 @@ def checked_sha256(path: Path, name: str) -> str:
     """
     try:
         if not path.is_file():  # a pipe would hang
-            raise FileNotFoundError(errno.ENOENT, "no such file")
+            raise FileNotFoundError(errno.ENOENT, "No such file")
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise WeightsError(
