@@ -320,8 +320,8 @@ def test_the_order_of_the_collection_does_not_matter_without_ties(order):
 
 def test_an_excluded_candidate_is_neither_a_hit_nor_in_the_way():
     similarities = np.array([[0.9, 0.8, 0.1]])
-    exclude = np.array([[YES, NO, NO]])
-    relevance = rank_relevance(similarities, ["a"], ["a", "a", "b"], exclude=exclude)
+    ignore = np.array([[YES, NO, NO]])
+    relevance = rank_relevance(similarities, ["a"], ["a", "a", "b"], ignore=ignore)
     assert relevance.tolist() == [[YES, NO, NO]]
 
 
@@ -347,9 +347,9 @@ def test_shapes_that_do_not_fit_are_named():
         ValueError, match=r"\(1, 2\). Received: float64 of shape \(1, 3\)"
     ):
         rank_relevance(np.zeros((1, 3)), ["a"], ["a", "b"])
-    with pytest.raises(ValueError, match=r"exclude must .* Received: .* \(2, 2\)"):
-        exclude = np.zeros((2, 2), dtype=bool)
-        rank_relevance(np.zeros((1, 2)), ["a"], ["a", "b"], exclude=exclude)
+    with pytest.raises(ValueError, match=r"ignore must .* Received: .* \(2, 2\)"):
+        ignore = np.zeros((2, 2), dtype=bool)
+        rank_relevance(np.zeros((1, 2)), ["a"], ["a", "b"], ignore=ignore)
     with pytest.raises(ValueError, match=r"query_labels must have shape \(queries,\)"):
         rank_relevance(np.zeros((1, 2)), [["a"]], ["a", "b"])
 
@@ -365,17 +365,17 @@ def test_numbers_and_text_are_not_compared():
 
 
 def test_the_relevant_candidates_are_counted_without_the_excluded():
-    exclude = same_id([0, 1], [0, 1, 2])
+    ignore = same_id([0, 1], [0, 1, 2])
     labels = ["a", "b", "a"]
     assert count_relevant(["a", "b"], labels).tolist() == [2, 1]
-    assert count_relevant(["a", "b"], labels, exclude=exclude).tolist() == [1, 0]
+    assert count_relevant(["a", "b"], labels, ignore=ignore).tolist() == [1, 0]
 
 
 def test_the_query_is_excluded_by_id_wherever_it_stands():
     """Candidate 1 is a copy of the query, 2 is the query, and both score 0.9."""
     similarities = np.array([[0.1, 0.9, 0.9]])
-    exclude = same_id(["c.jpg"], ["a.jpg", "b.jpg", "c.jpg"])
-    relevance = rank_relevance(similarities, ["x"], ["y", "x", "x"], exclude=exclude)
+    ignore = same_id(["c.jpg"], ["a.jpg", "b.jpg", "c.jpg"])
+    relevance = rank_relevance(similarities, ["x"], ["y", "x", "x"], ignore=ignore)
     assert relevance.tolist() == [[YES, NO, NO]]
 
 
@@ -416,9 +416,9 @@ def test_the_parts_give_what_the_full_ranking_gives():
     rng = np.random.default_rng(seed=0)
     similarities = rng.normal(size=(20, 20))
     labels, everyone = rng.choice(list("abc"), 20), np.arange(20)
-    exclude = same_id(everyone, everyone)
-    whole = rank_relevance(similarities, labels, labels, exclude=exclude)
-    total = count_relevant(labels, labels, exclude=exclude)
+    ignore = same_id(everyone, everyone)
+    whole = rank_relevance(similarities, labels, labels, ignore=ignore)
+    total = count_relevant(labels, labels, ignore=ignore)
     ids = np.argsort(-similarities, axis=1)[:, :6]
     found = np.take_along_axis(similarities, ids, axis=1)
     _, ids = drop_self(found, ids, everyone)

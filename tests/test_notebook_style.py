@@ -148,7 +148,7 @@ def test_imports_are_all_in_setup(path):
 def test_nothing_of_the_author_s_machine_is_in_the_metadata(path):
     notebook = read(path)
     assert notebook.metadata == METADATA
-    known = {"tags", "slideshow"}  # tests/test_slides.py judges the latter
+    known = {"tags", "slideshow"}  # tests/tools/test_slides.py judges the latter
     for cell in notebook.cells:
         kept = {key: value for key, value in cell.metadata.items() if key not in known}
         assert kept in ({}, HIDDEN), cell.metadata

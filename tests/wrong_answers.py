@@ -213,7 +213,7 @@ WRONG_ANSWERS = {
         },
         3: {
             "compare_paired(ap, average_precision(rank_relevance(both @ embeddings.T, "
-            "query_labels, labels, exclude=exclude)))": "other way round",
+            "query_labels, labels, ignore=ignore)))": "other way round",
             "compare_paired(average_precision(rank_relevance(both @ embeddings.T, "
             "query_labels, labels)), ap)": "own group",
             "np.mean(ap)": "Received a float",

@@ -36,7 +36,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.errors import printable
+from utils.errors import LFS_POINTER, printable
 
 ROOT = Path(__file__).resolve().parents[1]
 OK, ATTENTION, WRONG = "ok", "attention", "wrong"
@@ -48,7 +48,6 @@ DISK_NEEDED, DISK_WANTED = 0.3, 1.0  # GiB free, for output/
 SLOW = {"tensorflow", "openvino", "nncf"}  # to import: left to --deep
 PATIENCE = 180  # seconds for the other process; a first import from a slow disk
 
-LFS = b"version https://git-lfs"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
@@ -283,7 +282,7 @@ def judge_file(path: Path, sha256: str) -> str:
         return "unreadable"
     if hashlib.sha256(content).hexdigest() == sha256:
         return ""
-    if content.startswith(LFS):
+    if content.startswith(LFS_POINTER):
         return "a Git LFS pointer"
     return "truncated" if _is_truncated(content) else "changed"
 

@@ -58,7 +58,7 @@ def print_scores(
     labels: np.ndarray,
     masks: tuple[np.ndarray, np.ndarray],
     *,
-    exclude: np.ndarray,
+    ignore: np.ndarray,
 ) -> None:
     """Print one row; the masks over the vectors are of queries and of candidates."""
     queries, candidates = masks
@@ -67,7 +67,7 @@ def print_scores(
         vectors[candidates],
         labels[queries],
         labels[candidates],
-        exclude=exclude[np.ix_(queries, candidates)],
+        ignore=ignore[np.ix_(queries, candidates)],
     )
     numbers = "".join(f"{value:7.3f}" for value in scores[:3])
     print(f"{name:22}{numbers}{scores.n:9}", flush=True)
@@ -107,11 +107,11 @@ def evaluate_gallery(weights: str, sizes: list[int]) -> None:
         ("held-out queries, other instances only", "query", same_thing),
         ("never-seen instances", "unseen", nothing),
     )
-    for title, queries, exclude in tables:
+    for title, queries, ignore in tables:
         print(f"\n{title}\n{HEADER}")
         for name, vectors in described:
             masks = split == queries, split == "gallery"
-            print_scores(name, vectors, labels, masks, exclude=exclude)
+            print_scores(name, vectors, labels, masks, ignore=ignore)
     print(
         f"\nsame thing among the first five\n{'':22}{'angle':>7}{'light':>7}{'any':>7}"
     )
@@ -137,7 +137,7 @@ def evaluate_photos(folder: Path, weights: str, sizes: list[int]) -> None:
         [folder / row["file"] for row in rows], weights, sizes
     ):
         masks = everything, everything
-        print_scores(name, vectors, labels, masks, exclude=same_sender)
+        print_scores(name, vectors, labels, masks, ignore=same_sender)
 
 
 def main() -> None:

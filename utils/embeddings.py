@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import WeightsError, check_k, printable
+from utils.errors import LFS_POINTER, WeightsError, check_k, printable
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
@@ -336,7 +336,7 @@ def checked_sha256(path: Path, name: str) -> str:
             f"Received: {name!r}."
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
-    if content.startswith(b"version https://git-lfs"):
+    if content.startswith(LFS_POINTER):
         raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
     if name == "bundled" and sha256 != (
         expected := read_card(path, published=True)["sha256"]

@@ -6,6 +6,8 @@ What every module checks in the same way stands here, too.
 import operator
 from typing import Any
 
+LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS must fetch
+
 
 def printable(text: str) -> str:
     r"""Return `text` with every character that can't be shown written as an escape.

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from utils.errors import PictureError, check_k, printable
+from utils.errors import LFS_POINTER, PictureError, check_k, printable
 
 MAX_PIXELS = 64_000_000  # 192 MB once decoded; phones take up to 50 million
 MAX_SIDE = 65_535  # JPEG's own limit; far longer strips cost gigabytes to resize
@@ -353,7 +353,7 @@ def _check_beginning(head: bytes) -> None:
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     if is_webp or head.startswith(signatures + tiff):
         return
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(LFS_POINTER):
         raise _RefusedError(
             "a Git LFS pointer, not the picture itself. Run: git lfs pull"
         )

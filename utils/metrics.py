@@ -23,7 +23,7 @@ What the functions share:
 - A query with R = 0 cannot succeed: it scores 0, and means count it, as trec_eval's
   do. `score_retrieval` alone leaves it out; do the same by `relevance[n_relevant > 0]`.
 - `query_labels`, `labels`: arrays of shape (q,) and (n,), what queries and candidates
-  show. `exclude`: bool array of shape (q, n), true where a candidate must not count.
+  show. `ignore`: bool array of shape (q, n), true where a candidate must not count.
 - `ids`: int array of shape (q, k), best first, −1 for an empty place.
 - ValueError: shapes that don't fit together, ids where truth values belong, k below 1,
   R below the hits in the row, numbers compared with text, NaN.
@@ -85,16 +85,16 @@ def rank_relevance(
     query_labels: ndarray,
     labels: ndarray,
     *,
-    exclude: ndarray | None = None,
+    ignore: ndarray | None = None,
 ) -> ndarray:
     """Sort each query's candidates by similarity, shape (q, n), and mark its own label.
 
-    Equal ones keep their order; the excluded go to the end and are never relevant.
+    Equal ones keep their order; the ignored go to the end and are never relevant.
 
     >>> rank_relevance(np.array([[0.1, 0.9, 0.5]]), ["mug"], ["mug", "hat", "mug"])
     array([[False,  True,  True]])
     """
-    relevant = _relevant_candidates(query_labels, labels, exclude)
+    relevant = _relevant_candidates(query_labels, labels, ignore)
     similarities = _as_array(similarities, "similarities", TABLE, relevant.shape)
     similarities = similarities.astype(float)  # unsigned numbers have no negative
     unknown = np.isnan(similarities).any(axis=1)
@@ -103,21 +103,21 @@ def rank_relevance(
             f"similarities must be numbers. Row {unknown.argmax()} holds NaN. Look for "
             "a vector of zeros that was divided by its length."
         )
-    if exclude is not None:
-        similarities[np.asarray(exclude, dtype=bool)] = -np.inf
+    if ignore is not None:
+        similarities[np.asarray(ignore, dtype=bool)] = -np.inf
     order = np.argsort(-similarities, axis=1, kind="stable")
     return np.take_along_axis(relevant, order, axis=1)
 
 
 def count_relevant(
-    query_labels: ndarray, labels: ndarray, *, exclude: ndarray | None = None
+    query_labels: ndarray, labels: ndarray, *, ignore: ndarray | None = None
 ) -> ndarray:
     """R of each query: how many candidates have its label; int64 of shape (q,)."""
-    return _relevant_candidates(query_labels, labels, exclude).sum(axis=1)
+    return _relevant_candidates(query_labels, labels, ignore).sum(axis=1)
 
 
 def same_id(query_ids: ndarray, ids: ndarray) -> ndarray:
-    """Mark the candidates that are the query itself, to `exclude` them: shape (q, n).
+    """Mark the candidates that are the query itself, to `ignore` them: shape (q, n).
 
     Ids are numbers or text; those of things or photographers set apart all of a kind.
     """
@@ -240,19 +240,19 @@ def score_retrieval(
     query_labels: ndarray,
     labels: ndarray,
     *,
-    exclude: ndarray | None = None,
+    ignore: ndarray | None = None,
 ) -> RetrievalScores:
     """Rank unit vectors of shapes (q, d) and (n, d) by cosine, and average the scores.
 
     A query that has no relevant candidate is not counted; ValueError if none has one.
     """
     similarities = queries @ embeddings.T
-    relevance = rank_relevance(similarities, query_labels, labels, exclude=exclude)
+    relevance = rank_relevance(similarities, query_labels, labels, ignore=ignore)
     relevance = relevance[relevance.any(axis=1)]
     if not len(relevance):
         raise ValueError(
             "No query has a relevant candidate: query_labels and labels share nothing "
-            "that exclude leaves. Check that both name things the same way."
+            "that ignore leaves. Check that both name things the same way."
         )
     return RetrievalScores(
         precision_at_1=float(precision_at_k(relevance, 1).mean()),
@@ -473,12 +473,12 @@ def _equal(of_queries: ndarray, of_candidates: ndarray, name: str) -> ndarray:
 
 
 def _relevant_candidates(
-    query_labels: ndarray, labels: ndarray, exclude: ndarray | None
+    query_labels: ndarray, labels: ndarray, ignore: ndarray | None
 ) -> ndarray:
     relevant = _equal(query_labels, labels, "labels")
-    if exclude is None:
+    if ignore is None:
         return relevant
-    return relevant & ~_as_array(exclude, "exclude", TABLE, relevant.shape).astype(bool)
+    return relevant & ~_as_array(ignore, "ignore", TABLE, relevant.shape).astype(bool)
 
 
 def _rows_and_r(relevance: ndarray, n_relevant: Counts) -> tuple[ndarray, ndarray]:

@@ -54,7 +54,7 @@ def test_a_batch_gives_what_its_pictures_give_one_by_one(network, pictures):
 def test_pictures_of_one_kind_find_each_other(network, pictures):
     images, labels = pictures
     vectors, itself = network.embed(images), np.eye(len(images), dtype=bool)
-    scores = score_retrieval(vectors, vectors, labels, labels, exclude=itself)
+    scores = score_retrieval(vectors, vectors, labels, labels, ignore=itself)
     assert scores.precision_at_1 == 1
 
 

@@ -491,7 +491,7 @@ def mean_average_precision(vectors: np.ndarray, labels: Sequence[str]) -> float:
     """Return mAP, each picture being asked for the others of its label."""
     names = np.array(labels)
     own = np.eye(len(names), dtype=bool)
-    relevant = rank_relevance(_alone(vectors), names, names, exclude=own)
+    relevant = rank_relevance(_alone(vectors), names, names, ignore=own)
     return float(np.nanmean(average_precision(relevant)))
 
 

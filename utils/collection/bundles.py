@@ -102,7 +102,7 @@ def write_bundle(
     anything that JSON can hold.  `build` is returned; pass one from `new_build` if a
     file's content is to mention it.
 
-    OSError, if the disk is full or not writable, or (`TimeoutError`) another process
+    OSError if the disk is full or not writable, or (`TimeoutError`) another process
     has been saving into this folder for a minute.
     """
     for name in files:
@@ -138,7 +138,7 @@ def read_bundle(
 
     A file with an opener need not be in memory as bytes: it is hashed in passing, and
     then the opener is called with its path.  Files of a save never change, so the
-    opener may map them.  IndexFileError, if there is no bundle, it has another format
+    opener may map them.  IndexFileError if there is no bundle, it has another format
     version, or a file of it is missing, damaged, replaced or not a plain file.
     """
     folder = Path(os.path.expanduser(folder))

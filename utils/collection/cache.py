@@ -91,7 +91,7 @@ class VectorCache:
     def put(self, pipeline: str, sha256s: Sequence[str], vectors: np.ndarray) -> None:
         """Keep vectors, all of this call or none; a known sha256 gets the new vector.
 
-        ValueError, if `vectors` isn't (n, d), with one row for each sha256.
+        ValueError if `vectors` isn't (n, d), with one row for each sha256.
         """
         vectors = np.ascontiguousarray(vectors, dtype="<f4")
         if vectors.ndim != 2 or len(vectors) != len(sha256s):

@@ -1,6 +1,6 @@
 """What an id means: the path, label and content of each picture of a collection.
 
-A leaf without pictures: it handles names only and opens no file.  Names that come
+It handles names only, and opens no file.  Names that come
 from a saved collection are data: none that climbs out of the stored folder is let in.
 """
 
@@ -100,7 +100,7 @@ class Catalogue:
     def changed(self, remove: Iterable[int], add: Mapping[int, Item]) -> "Catalogue":
         """Return a catalogue without some known ids, and with new or other items.
 
-        ValueError, if no folder holds the root and a new picture (two drives of
+        ValueError if no folder holds the root and a new picture (two drives of
         Windows): such a collection could not be saved.
         """
         common_folder(self.root, [item.path for item in add.values()])
@@ -130,7 +130,7 @@ class Catalogue:
         """Read what `dump` wrote: the catalogue, and the header.
 
         `name` is the file's, for errors; `root` is where the collection's folder is
-        now, by default where it was.  IndexFileError, if it is another kind of table,
+        now, by default where it was.  IndexFileError if it is another kind of table,
         or a path in it leads out of its base.
         """
         try:
@@ -161,7 +161,7 @@ class Catalogue:
 def common_folder(root: Path | None, paths: Iterable[Path]) -> Path:
     """Return the smallest folder that holds the root, if any, and all files.
 
-    ValueError, if there is none, as with two drives of Windows.
+    ValueError if there is none, as with two drives of Windows.
     """
     folders = {str(path.parent) for path in paths}
     if root is not None:

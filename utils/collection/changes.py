@@ -118,7 +118,7 @@ def plan_update(
 ) -> tuple[dict[Path, str | None], list[int]]:
     """Return what a scan of a folder wants (see `plan_changes`), and what has gone.
 
-    These are ids of pictures that were in the folder.  ValueError, if all would go.
+    These are ids of pictures that were in the folder.  ValueError if all would go.
     """
     find, known = finder(catalogue), set(catalogue.below(folder))
     if known and not len(found):

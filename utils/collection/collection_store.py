@@ -40,7 +40,7 @@ def read_collection(
     """Read what `write_collection` wrote, with the pipeline, and check it.
 
     `root` is where the pictures are now, None where they were; `mmap` leaves the
-    vectors in the file.  IndexFileError, if a part is missing or damaged, or the parts
+    vectors in the file.  IndexFileError if a part is missing or damaged, or the parts
     do not belong together.
     """
     openers = {INDEX_FILE: partial(load_index, mmap=True)} if mmap else {}

@@ -60,7 +60,7 @@ def embed_files(
     Stop it when you like: what is embedded is in the cache, and the next call goes on
     from there.
 
-    `embedder` is `load_embedder()`, unless another is given (WeightsError, if it cannot
+    `embedder` is `load_embedder()`, unless another is given (WeightsError if it cannot
     be loaded), `cache` what `VectorCache()` opens; `progress` shows a bar, which leaves
     nothing behind in a notebook.
     """

@@ -196,7 +196,7 @@ def search_faiss(
 
 
 def as_ids(ids: Iterable[int]) -> np.ndarray:
-    """Return whole numbers as an int64 array; ValueError, if they are none."""
+    """Return whole numbers as an int64 array; ValueError if they are none."""
     try:
         return np.array([operator.index(i) for i in ids], dtype=np.int64)
     except (TypeError, OverflowError) as error:
@@ -204,7 +204,7 @@ def as_ids(ids: Iterable[int]) -> np.ndarray:
 
 
 def known_ids(ids: Iterable[int], known: np.ndarray) -> np.ndarray:
-    """Return the ids once each; KeyError, if one is unknown."""
+    """Return the ids once each; KeyError if one is unknown."""
     wanted = np.unique(as_ids(ids))
     strangers = wanted[~np.isin(wanted, known)]
     if len(strangers):

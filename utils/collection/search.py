@@ -4,7 +4,7 @@
 its methods:
 
 - `query` is a path, bytes, a PIL image or an array of shape (height, width, 3);
-  PictureError, if it is no picture that can be read.
+  PictureError if it is no picture that can be read.
 - `factory` is a FAISS index factory string.
 - `embedder` is `load_embedder()`, unless another is given.
 - `progress` shows a bar while the pictures are embedded.
@@ -100,7 +100,7 @@ class ImageSearch:
     ) -> "ImageSearch":
         """Index every picture below a folder; the names of its folders become labels.
 
-        FileNotFoundError, if there is no such folder; ValueError, if no picture in it
+        FileNotFoundError if there is no such folder; ValueError if no picture in it
         can be read.  Where some can, `refused` names the rest.
         """
         found = images.scan_folder(folder)
@@ -127,7 +127,7 @@ class ImageSearch:
         """Index the pictures of a `Collection`: its `paths` with their `labels`.
 
         `root` is the collection's folder, which `update` looks through; the default is
-        the smallest one that holds all the pictures.  ValueError, if none can be read
+        the smallest one that holds all the pictures.  ValueError if none can be read
         or there is not one label, a str, for each path.
         """
         if root is None and len(collection):
@@ -156,7 +156,7 @@ class ImageSearch:
 
         At every moment `load` finds the collection that was saved before, or this
         one.  `utils.collection.bundles` describes the files.  The folder is made if it
-        does not exist; OSError, if the disk is full or not writable.
+        does not exist; OSError if the disk is full or not writable.
         """
         state = self._state
         write_collection(folder, state.index, state.catalogue, self.pipeline)
@@ -181,7 +181,7 @@ class ImageSearch:
         the memory or is searched by several processes: the system reads what a search
         touches.  The first change reads them into memory.  Save as usual.
 
-        IndexFileError, if a file is missing or damaged or belongs to another save, a
+        IndexFileError if a file is missing or damaged or belongs to another save, a
         path leads out of the root, or another embedder made the vectors.  (A picture
         that a link takes out of the root is left out, with a warning.)
         """
@@ -242,7 +242,7 @@ class ImageSearch:
         return self._state.catalogue.root
 
     def id_of(self, path: str | os.PathLike) -> int:
-        """Return the id of a picture; KeyError, if it is not in the collection."""
+        """Return the id of a picture; KeyError if it is not in the collection."""
         found = self._state.catalogue.find(path)
         if found is None:
             raise KeyError(
@@ -252,7 +252,7 @@ class ImageSearch:
         return found
 
     def path_of(self, id: int) -> Path:
-        """Return the path of an id; KeyError, if no picture has it, or has it now."""
+        """Return the path of an id; KeyError if no picture has it, or has it now."""
         items = self.items
         if id not in items:
             raise KeyError(f"No picture of these {len(items)} has the id {id}.")
@@ -343,7 +343,7 @@ class ImageSearch:
         id, and the old id is gone for good.  Files that cannot be read are reported
         and left out; on any error nothing has changed.
 
-        `labels` are one for each path (ValueError, if not) or one for all.  Without
+        `labels` are one for each path (ValueError if not) or one for all.  Without
         them a known picture keeps its label; a new one gets the name of the first
         folder below `root` on its path, or "" if it lies outside.
         """
@@ -356,7 +356,7 @@ class ImageSearch:
     def remove(self, ids: Iterable[int | PicturePath] | int | PicturePath) -> Changes:
         """Remove pictures, named by id or path; the files are left alone.
 
-        KeyError, if one of them is not in the collection; then none is removed.
+        KeyError if one of them is not in the collection; then none is removed.
         """
         if isinstance(ids, int | np.integer | str | os.PathLike):
             ids = [ids]
@@ -378,7 +378,7 @@ class ImageSearch:
         Finds new, changed and vanished files, by content: those that have not changed
         cost one reading and no computing.  Pictures outside the folder are left alone,
         and so are those that cannot be looked at just now (no permission, a disk that
-        is off).  FileNotFoundError, if there is no such folder; ValueError, if no
+        is off).  FileNotFoundError if there is no such folder; ValueError if no
         picture is left in it: more likely the wrong folder, or a disk not mounted.
         """
         with self._changing:
@@ -393,7 +393,7 @@ class ImageSearch:
         """Train the index again on the pictures it holds now; ids stay.
 
         An index that keeps codes only, such as IVF-PQ, gets its vectors from the
-        cache, and what the cache lacks from the pictures; LookalikeError, if a vector
+        cache, and what the cache lacks from the pictures; LookalikeError if a vector
         can be had from neither.  `index.needs_retraining` says whether it would help.
         """
         with self._changing:

@@ -1,8 +1,8 @@
 """An index that changes and keeps its ids.
 
-Everywhere, vectors are float32 arrays of shape (n, d).  ValueError, if they have
+Everywhere, vectors are float32 arrays of shape (n, d).  ValueError if they have
 another shape, type or dimension, or one is NaN, infinite or, for the inner product,
-zero.  KeyError, if an id is not in the index.
+zero.  KeyError if an id is not in the index.
 """
 
 import copy
