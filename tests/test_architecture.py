@@ -375,6 +375,13 @@ def write(folder, files):
     return package
 
 
+def test_the_map_of_each_ring_names_all_its_modules():
+    for path in (ROOT / "utils").rglob("*.py"):
+        if path.stem != "__init__":
+            packaged = path.with_name("__init__.py").read_text(encoding="utf-8")
+            assert f"`{path.stem}`" in packaged, path
+
+
 @pytest.mark.parametrize(("problem", "files"), BROKEN.items(), ids=list(BROKEN))
 def test_a_package_that_breaks_a_rule_is_noticed(tmp_path, problem, files):
     modules = read(write(tmp_path, files))
