@@ -60,12 +60,12 @@ def show_hits(
     named = [] if labels is None else list(labels)  # an array has no truth value
     pairs = zip(named, hits, strict=True) if named else ()
     right = [[hit.label == label for hit in found] for label, found in pairs]
-    missing: dict[Path, str] = {}
-    tiles = [[_tile(hit.path, size, missing) for hit in found] for found in hits]
+    tiles = {hit.path: _tile(hit.path, size) for found in hits for hit in found}
+    missing = {path: reason for path, (_, reason) in tiles.items() if reason}
     notes = dict.fromkeys(missing, "\n(can't be shown)")
     plotting.show_results(
         [images.load_picture(query, size) for query in queries],
-        tiles,
+        [[tiles[hit.path][0] for hit in found] for found in hits],
         query_titles=[f"query: {label}" for label in named],
         titles=[
             [f"{hit.label} {hit.score:.2f}{notes.get(hit.path, '')}" for hit in found]
@@ -84,11 +84,12 @@ def show_hits(
         )
 
 
-def _tile(path: Path, size: int, missing: dict[Path, str]) -> np.ndarray:
-    """Return a picture, or a grey tile with a cross in its place."""
+def _tile(path: Path, size: int) -> tuple[np.ndarray, str]:
+    """Return a picture and "", or a grey tile with a cross and why it stands there."""
     try:
-        return images.load_picture(path, size)
+        return images.load_picture(path, size), ""
     except PictureError as error:
-        missing[path] = error.reason
+        reason = error.reason
     cross = np.eye(size, dtype=bool) | np.eye(size, dtype=bool)[::-1]
-    return np.where(cross, 160, 230).astype(np.uint8)[..., None].repeat(3, axis=2)
+    grey = np.where(cross, 160, 230).astype(np.uint8)
+    return grey[..., None].repeat(3, axis=2), reason
