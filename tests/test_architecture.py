@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 BUDGETS = {
     "course": 2500,
     "practice": 260,
-    "collection": 2600,
+    "collection": 3050,
     "fast": 400,
     "beyond": 550,
     "app": 850,

@@ -84,6 +84,8 @@ def test_vectors_that_faiss_would_take_in_silence_are_refused(vectors, spoil, me
 def test_unknown_factories_and_metrics_are_refused(vectors):
     with pytest.raises(ValueError, match="factory string .* Received: 'Nonsense'"):
         build_index(vectors, "Nonsense")
+    with pytest.raises(ValueError, match="factory string .* Received: 'AAA"):
+        build_index(vectors, "A" * 20_000)  # FAISS would end the process
     with pytest.raises(ValueError, match="metric must be one of .*'cosine'"):
         build_index(vectors, metric="cosine")
     with pytest.raises(ValueError, match="metric must be one that FAISS has for HNSW"):

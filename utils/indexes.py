@@ -80,11 +80,12 @@ def from_factory(d: int, factory: str, metric: str) -> faiss.Index:
             f"metric must be one of {list(METRICS)}. Received: {metric!r}."
         )
     try:
-        index = faiss.index_factory(d, factory, METRICS[metric])
+        short = factory if len(factory) < 200 else ""  # FAISS reads it by recursion
+        index = faiss.index_factory(d, short, METRICS[metric])
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"factory must be a FAISS index factory string such as 'Flat' or "
-            f"'IVF32,Flat' that fits dimension {d}. Received: {factory!r}."
+            f"'IVF32,Flat' that fits dimension {d}. Received: {factory!r:.100}."
         ) from error
     innermost = faiss.downcast_index(index)
     while hasattr(innermost, "index"):
@@ -158,12 +159,12 @@ def load_index(
     """Read an index file, or raise an IndexFileError.
 
     `sha256` is what `save_index` returned: FAISS itself accepts most damaged files.
+    Read only your own: another's may make FAISS write to other files of yours.
 
     `mmap` leaves the vectors in the file: the system reads what a search touches, and
     processes that map the same file share that memory. Such an index can be searched
-    only (FAISS ends the process if one adds to it), and the file must never be written
-    again in place; `save_index` replaces it, which is safe (on Windows it has to wait
-    until the index is gone).
+    only (FAISS ends the process if one adds to it), and the file never be written again
+    in place; `save_index` replaces it (on Windows, once the index is gone).
     """
     path = Path(os.path.expanduser(path))
     try:
@@ -186,16 +187,16 @@ def load_index(
     if content is not None:
         return parse_index(content, str(path))
     name, flag = os.fsdecode(path), faiss.IO_FLAG_MMAP_IFC
-    return _read_bounded(lambda: faiss.read_index(name, flag), size, str(path))
+    return read_bounded(lambda: faiss.read_index(name, flag), size, str(path))
 
 
 def parse_index(content: bytes, name: str) -> faiss.Index:
     """Make an index of a file's bytes, in memory bounded by their number."""
     data = np.frombuffer(content, dtype=np.uint8)
-    return _read_bounded(lambda: faiss.deserialize_index(data), len(content), name)
+    return read_bounded(lambda: faiss.deserialize_index(data), len(content), name)
 
 
-def _read_bounded(read: Callable[[], faiss.Index], size: int, name: str) -> faiss.Index:
+def read_bounded(read: Callable[[], faiss.Index], size: int, name: str) -> faiss.Index:
     """Let FAISS read a file of `size` bytes, in memory bounded by that."""
     with _limit_lock:
         # A small file can claim gigabytes.  IVF-PQ makes tables that its file does not

@@ -1,11 +1,12 @@
 """Pictures of a few pixels, and an embedder that needs no network."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from utils.collection.bundles import read_bundle, write_bundle
+from utils.collection.bundles import Bundle, new_build, read_bundle, write_bundle
 
 
 class FakeEmbedder:
@@ -37,3 +38,15 @@ def forge(folder: Path, change) -> None:
     if table := files.get("items.json"):
         files["items.json"] = table.replace(bundle.build.encode(), build.encode())
     write_bundle(folder, files, bundle.facts, build=build)
+
+
+def forge_index(old: Bundle, folder: Path, facts: dict, content: bytes) -> None:
+    """Write a bundle with another index and facts on it, whose hashes all fit."""
+    build, items = new_build(), old.files["items.json"]
+    for before, now in (
+        (old.build, build),
+        (old.sha256s["index.faiss"], hashlib.sha256(content).hexdigest()),
+    ):
+        items = items.replace(before.encode(), now.encode())
+    files = {"index.faiss": content, "items.json": items}
+    write_bundle(folder, files, {**old.facts, "index": facts}, build=build)

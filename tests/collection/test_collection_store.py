@@ -4,7 +4,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from painted import forge, paint
+from hostile import HOSTILE
+from painted import forge, forge_index, paint
 
 from utils.collection.bundles import read_bundle, write_bundle
 from utils.collection.search import ImageSearch
@@ -60,3 +61,17 @@ def test_an_index_of_other_ids_than_the_tables_is_refused(living, tmp_path, embe
     living.save(tmp_path / "saved")
     with pytest.raises(IndexFileError, match="expected the 12 ids .* Received 11 ids"):
         ImageSearch.load(tmp_path / "saved", embedder=embedder)
+
+
+@pytest.mark.parametrize("mmap", [False, True], ids=["read", "mapped"])
+def test_a_foreign_bundle_can_name_no_other_file(living, tmp_path, embedder, mmap):
+    """FAISS would write the next pictures' vectors into it."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(bytes(20_000))
+    living.remove(list(living.items))
+    living.save(tmp_path / "saved")
+    index = HOSTILE["an empty list on disk"](victim)
+    forge_index(read_bundle(tmp_path / "saved"), tmp_path / "saved", *index)
+    with pytest.raises(IndexFileError, match=r"index\.faiss: .* OnDiskInvertedLists"):
+        ImageSearch.load(tmp_path / "saved", embedder=embedder, mmap=mmap)
+    assert victim.read_bytes() == bytes(20_000)

@@ -4,6 +4,7 @@
 - `extraction`, `cache`: files to vectors, each computed once
 - `catalogue`: what an id means; `changes`: what has changed
 - `vector_index`: an index whose ids stay
-- `faiss_parts`: what FAISS's indexes consist of
+- `factory`: which kinds it may be; `faiss_parts`: what FAISS's indexes consist of;
+  `index_format`: what their files must look like
 - `bundles`: sets of files, saved whole; `index_store`, `collection_store`: in them
 """

@@ -4,13 +4,12 @@ The one module that knows which files a saved collection consists of.
 """
 
 import os
-from functools import partial
 
 from utils.collection.bundles import Tally, new_build, read_bundle, write_bundle
 from utils.collection.catalogue import ADVICE, Catalogue
+from utils.collection.index_store import mapped_file
 from utils.collection.vector_index import VectorIndex
 from utils.errors import IndexFileError
-from utils.indexes import load_index
 
 INDEX_FILE, ITEMS_FILE = "index.faiss", "items.json"
 
@@ -43,7 +42,7 @@ def read_collection(
     vectors in the file.  IndexFileError if a part is missing or damaged, or the parts
     do not belong together.
     """
-    openers = {INDEX_FILE: partial(load_index, mmap=True)} if mmap else {}
+    openers = {INDEX_FILE: mapped_file} if mmap else {}
     bundle = read_bundle(folder, openers=openers)
     pipeline, facts = bundle.facts.get("pipeline"), bundle.facts.get("index")
     complete = {INDEX_FILE, ITEMS_FILE} <= bundle.files.keys()

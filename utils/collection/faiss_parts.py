@@ -113,21 +113,6 @@ def keeps_vectors(index: faiss.Index) -> bool:
     return isinstance(chain[-1], exact) and not transformed
 
 
-def check_family(index: faiss.Index, factory: str) -> None:
-    """Raise a ValueError if the index is of a kind that `VectorIndex` cannot keep."""
-    *outer, inner = layers_of(index)
-    good = isinstance(inner, faiss.IndexFlatCodes | faiss.IndexIVF | faiss.IndexHNSW)
-    wrappers = (faiss.IndexIDMap2, faiss.IndexPreTransform)
-    maps = sum(isinstance(part, faiss.IndexIDMap) for part in outer)
-    good = good and getattr(inner, "nlist", 1) > 0
-    if not good or maps > 1 or not all(isinstance(part, wrappers) for part in outer):
-        raise ValueError(
-            "factory must name a Flat, SQ, PQ, IVF or HNSW index, with or without PCA "
-            f"or OPQ in front and without IDMap. Received: {factory!r}. Other kinds "
-            "can be had from build_index."
-        )
-
-
 def points_needed(index: faiss.Index, points_per_cell: int) -> int:
     """Count the vectors without which this index cannot, or should not, be trained."""
     inner, codes = layers_of(index)[-1], codes_of(index)

@@ -5,7 +5,7 @@ its methods:
 
 - `query` is a path, bytes, a PIL image or an array of shape (height, width, 3);
   PictureError if it is no picture that can be read.
-- `factory` is a FAISS index factory string.
+- `factory` is a FAISS index factory string, of a kind that `VectorIndex` keeps.
 - `embedder` is `load_embedder()`, unless another is given.
 - `progress` shows a bar while the pictures are embedded.
 

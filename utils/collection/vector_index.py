@@ -8,6 +8,7 @@ zero.  KeyError if an id is not in the index.
 import copy
 import dataclasses
 import math
+import mmap
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.collection import faiss_parts as parts
+from utils.collection.factory import check_factory
 from utils.collection.faiss_parts import State
 from utils.collection.index_store import facts_on, restored_state
 from utils.errors import check_k
@@ -50,9 +52,10 @@ class VectorIndex:
     """An index whose ids are for ever, whatever FAISS does with its own.
 
     Ids are int64, count upwards from 0 and are never reused or shifted.  Works alike
-    on Flat, SQ, PQ, IVF with any code, and HNSW, each with or without PCA or OPQ in
-    front.  HNSW cannot remove: there a removed vector stays behind as a tombstone
-    that no search returns, until `compact`.
+    on Flat, SQ and PQ, and on HNSW and IVF with such codes, each with or without PCA
+    or OPQ in front; other kinds are refused, and so is fast-scan (``x4fs``), which
+    FAISS does not read again as it was.  HNSW cannot remove: there a removed vector
+    stays behind as a tombstone that no search returns, until `compact`.
 
     An IVF with fewer training vectors a cell than `points_per_cell` would be a bad one;
     a Flat index takes its place, a warning says so, and `needs_retraining` says when
@@ -84,6 +87,7 @@ class VectorIndex:
         points_per_cell: int = POINTS_PER_CELL,
     ) -> None:
         vectors = check_vectors(vectors, "vectors")
+        check_k(points_per_cell, "points_per_cell")
         ids = np.arange(len(vectors))
         self._begin(_filled(vectors, ids, factory, metric, per_cell=points_per_cell))
 
@@ -345,13 +349,13 @@ class VectorIndex:
 
     @classmethod
     def restore(
-        cls, content: bytes | faiss.Index, facts: dict[str, Any], name: str
+        cls, content: bytes | mmap.mmap, facts: dict[str, Any], name: str
     ) -> "VectorIndex":
         """Make the index again from what `snapshot` gave.
 
-        The content may also be an index that `load_index` has mapped: then the first
-        change reads the vectors into memory.  IndexFileError, with the file's `name`,
-        if the content is not the index that the facts describe.
+        The content may also be a `mapped_file`: then the first change reads the vectors
+        into memory.  IndexFileError, with the file's `name`, if the content is not the
+        index that the facts describe.
         """
         state = restored_state(content, facts, name)
         return cls.__new__(cls)._begin(state, max(1, facts["nprobe"]))
@@ -397,8 +401,8 @@ def _filled(
     A cell needs `per_cell` of them.
     """
     _check_directions(vectors, metric, "vectors")
+    check_factory(factory, vectors.shape[1])
     index = parts.new_index(vectors.shape[1], factory, metric)
-    parts.check_family(index, factory)
     needed, fallback = parts.points_needed(index, per_cell), ""
     if len(vectors) < needed:
         fallback = (
