@@ -1,5 +1,8 @@
 """The strict reader: what we make passes, what others make does not reach FAISS."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from utils.collection.vector_index import VectorIndex
 from utils.errors import IndexFileError
 from utils.indexes import faiss
 
+ROOT = Path(__file__).parents[2]
 ONLY_L2 = {"HNSW8_PQ4x4np"}
 
 
@@ -112,3 +116,17 @@ def test_a_file_cut_anywhere_is_refused(factory):
     for length in {*range(0, 1000, 7), *range(0, len(content), 501)}:
         with pytest.raises(ValueError, match="at byte"):
             check_format(content[:length], empty, 300)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and counts in kilobytes")
+def test_spoiled_bundles_are_refused_or_work():
+    """Random ones and the hostile ones above, in child processes: see the program."""
+    program = [sys.executable, str(ROOT / "tests" / "fuzz_bundles.py")]
+    done = subprocess.run(
+        [*program, "--seconds", "30"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    outcomes = json.loads(line)
+    assert outcomes["cases"] > 200
+    assert outcomes["refused"] > outcomes["cases"] / 2
