@@ -55,6 +55,7 @@ class Embedder:
         self, model: Any, weights: str, input_size: int, pipeline: str
     ) -> None:
         self.model = model
+        model.jit_compile = False  # or a GPU compiles anew for each size of a batch
         self.weights = weights
         self.input_size = input_size
         self.pipeline = pipeline
@@ -270,9 +271,7 @@ def build_resnet50(input_size: int | None = None, *, dtype: str = "float32") -> 
     """
     build, shape = import_keras().applications.ResNet50, (input_size, input_size, 3)
     with keras_settings(dtype):
-        model = build(weights=None, include_top=False, pooling="avg", input_shape=shape)
-    model.jit_compile = False  # or a GPU would compile anew for each size of a batch
-    return model
+        return build(weights=None, include_top=False, pooling="avg", input_shape=shape)
 
 
 @contextmanager

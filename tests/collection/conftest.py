@@ -4,11 +4,21 @@ import pytest
 from painted import FakeEmbedder, paint
 
 from utils.collection.search import ImageSearch
+from utils.indexes import faiss
 
 
 @pytest.fixture
 def embedder():
     return FakeEmbedder()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """These indexes are tiny."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(before)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from painted import FakeEmbedder, forge, paint
 from PIL import Image
 
-from utils import images, indexes
+from utils import images
 from utils.collection import search
 from utils.collection.bundles import read_bundle
 from utils.collection.catalogue import Item
@@ -34,13 +34,7 @@ SIZE = 32
 every_factory = pytest.mark.parametrize("factory", FACTORIES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """These indexes are tiny."""
-    before = indexes.faiss.omp_get_max_threads()
-    indexes.faiss.omp_set_num_threads(1)
-    yield
-    indexes.faiss.omp_set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ------------------------------------------------- a folder, an untrained network

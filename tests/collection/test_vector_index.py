@@ -36,13 +36,7 @@ def draw(n: int, seed: int = 0, d: int = D) -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """These indexes are tiny."""
-    before = indexes.faiss.omp_get_max_threads()
-    indexes.faiss.omp_set_num_threads(1)
-    yield
-    indexes.faiss.omp_set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stored(index: VectorIndex) -> tuple[dict, bytes]:

@@ -140,9 +140,7 @@ def build_efficientnet_lite0(input_size: int = 224, *, dtype: str = "float32") -
             x = block(x, f"block{number}", stage, stride)
         x = relu6(convolve(x, 1280, "head"), "head")
         x = layers.GlobalAveragePooling2D(name="pool")(x)
-        model = keras.Model(pictures, layers.Dense(1000, name="scores")(x))
-    model.jit_compile = False
-    return model
+        return keras.Model(pictures, layers.Dense(1000, name="scores")(x))
 
 
 def _blocks() -> list[tuple[tuple[int, ...], int]]:

@@ -64,12 +64,12 @@ def embed_files(
     be loaded), `cache` what `VectorCache()` opens; `progress` shows a bar, which leaves
     nothing behind in a notebook.
     """
-    from tqdm.auto import tqdm
-
     dimension = getattr(embedder, "dimension", DIMENSION)
     result = EmbeddedFiles(np.empty((0, dimension), np.float32), [], [], [])
     if not paths:  # nothing to do needs no network
         return result
+    from tqdm.auto import tqdm
+
     embedder = embedder or load_embedder()
     vectors, positions, refused, sha256s = result
     row_of: dict[str, int] = {}  # sha256 -> the first row that has it
