@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from statistics import median, quantiles
 
 import nbformat
 import pytest
@@ -14,24 +15,31 @@ from tools.notebooks import (
     HIDDEN,
     METADATA,
     SETUP,
+    SOLUTIONS_SETUP,
     check,
     find_lessons,
+    find_notebooks,
+    number_of,
+    solutions_of,
     tags,
 )
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NOTEBOOKS = find_notebooks(FOLDER)
 LESSONS = find_lessons(FOLDER)
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
 
-LONG_LESSONS = {"05", "06", "07"}  # may have more cells and more words
-CODE_CELLS, LONG_CODE_CELLS = range(12, 26), range(12, 41)
-WORDS, LONG_WORDS = range(800, 1501), range(800, 2501)
+WORDS = range(700, 1601)
+MAX_CODE_CELLS = 30  # exercises and their checks included
 MAX_LINES, MAX_COLUMNS, MAX_BYTES, MAX_IGNORED = 20, 88, 500_000, 4
+MEDIAN_LINES, P95_LINES = 6, 15
+MIN_TRIES = 2  # boxes in the middle: predict, change a number, run again
+TRY_IT = "> **Try it**"
 
 ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|usr|var)/|\b[A-Z]:\\")
 RAW_FLOAT = re.compile(r"\d\.\d{5,}")
 JUNK = ("\x1b[", "█", "it/s]", 'class="dataframe"', "WARNING:tensorflow")
+VERDICT = re.compile(r"\b(True|False)\b")
 READS_A_CLOCK = re.compile(r"time|seconds|version|perf_counter", re.IGNORECASE)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -71,6 +79,18 @@ def statements(source):
     return ast.parse(TransformerManager().transform_cell(source)).body
 
 
+def own_code_cells(path):
+    """Cells of code that belong to this lesson: not the setup that all share."""
+    hidden = {"setup", "exercise"}
+    return [cell for cell in code_cells(path) if not tags(cell) & hidden]
+
+
+def shows_something(cell):
+    """Whether a cell's output has a figure or a number in it."""
+    pictures = any("image/" in str(list(o.get("data", {}))) for o in cell.outputs)
+    return pictures or any(re.search(r"\d", text) for text in texts(cell.outputs))
+
+
 def texts(outputs):
     """Everything in the outputs that a reader reads, pictures left out."""
     for output in outputs:
@@ -87,8 +107,7 @@ def texts(outputs):
 @every_notebook
 def test_title_carries_the_file_number(path):
     title = read(path).cells[0].source.split("\n")[0]
-    number, suffix = re.match(r"(\d\d)([a-z]?)_", path.name).groups()
-    assert title.startswith(f"# {int(number)}{suffix}. ")
+    assert title.startswith(f"# {number_of(path).lstrip('0')}. ")
 
 
 @every_lesson
@@ -114,16 +133,21 @@ def test_what_can_go_wrong_is_shown_live(path):
 
 @every_lesson
 def test_lesson_has_solutions_to_the_same_title(path):
-    solutions = path.with_name(f"{path.stem}_solutions.ipynb")
+    solutions = solutions_of(path)
     assert solutions.exists(), f"write {solutions.name}"
     assert headings(solutions)[0] == "Setup"
     title = read(path).cells[0].source.split("\n")[0]
     assert read(solutions).cells[0].source.split("\n")[0] == f"{title}: solutions"
 
 
-def test_solutions_belong_to_lessons():
-    solutions = {path.name for path in NOTEBOOKS} - {path.name for path in LESSONS}
-    assert solutions <= {f"{path.stem}_solutions.ipynb" for path in LESSONS}
+def test_every_notebook_is_a_lesson_or_its_solutions_or_an_appendix():
+    found = {path for path in FOLDER.rglob("*.ipynb") if ".ipynb_" not in str(path)}
+    assert found == set(NOTEBOOKS)
+
+
+def test_no_number_is_missing():
+    numbers = [int(number_of(path)) for path in LESSONS]
+    assert numbers == list(range(1, len(LESSONS) + 1))
 
 
 def test_generated_cells_are_up_to_date():
@@ -132,7 +156,8 @@ def test_generated_cells_are_up_to_date():
 
 @every_notebook
 def test_first_code_cell_is_the_shared_setup(path):
-    assert code_cells(path)[0].source == SETUP
+    solves = path.parent.name == "solutions"
+    assert code_cells(path)[0].source == (SOLUTIONS_SETUP if solves else SETUP)
 
 
 @every_notebook
@@ -171,7 +196,7 @@ def test_there_are_two_or_three_exercises_each_with_a_check(path):
 
 @every_notebook
 def test_solutions_pass_their_checks(path):
-    if path in LESSONS:
+    if path.parent.name != "solutions":
         pytest.skip("a lesson's exercises are unanswered")
     cells = [c for c in section(path, "On your own") if c.cell_type == "code"]
     printed = [text for cell in cells for text in texts(cell.outputs)]
@@ -194,10 +219,16 @@ def test_cells_are_short_and_were_run_in_order(path):
 
 
 @every_lesson
+def test_most_cells_are_a_few_lines(path):
+    lines = [len(cell.source.splitlines()) for cell in own_code_cells(path)]
+    assert median(lines) <= MEDIAN_LINES
+    assert quantiles(lines, n=20)[-1] <= P95_LINES
+
+
+@every_lesson
 def test_lesson_is_neither_thin_nor_long(path):
-    is_long = path.name[:2] in LONG_LESSONS
     n_code, n_prose = len(code_cells(path)), len(prose_cells(path))
-    assert n_code in (LONG_CODE_CELLS if is_long else CODE_CELLS)
+    assert n_code <= MAX_CODE_CELLS
     assert n_prose >= n_code, "at least as many cells of text as of code"
 
 
@@ -205,8 +236,36 @@ def test_lesson_is_neither_thin_nor_long(path):
 def test_lesson_takes_a_sitting_to_read(path):
     prose = " ".join(cell.source for cell in prose_cells(path))
     prose = re.sub(r"\]\([^)]*\)", "]", prose)  # links count by their text
-    words = len(re.findall(r"\w[\w'’.-]*", prose))
-    assert words in (LONG_WORDS if path.name[:2] in LONG_LESSONS else WORDS)
+    assert len(re.findall(r"\w[\w'’.-]*", prose)) in WORDS
+
+
+@every_lesson
+def test_the_reader_tries_something_before_the_exercises(path):
+    tries = [c for c in prose_cells(path) if c.source.startswith(TRY_IT)]
+    assert len(tries) >= MIN_TRIES, f"a box is a text cell that begins with {TRY_IT!r}"
+
+
+@every_lesson
+def test_what_an_output_shows_is_said_below_it(path):
+    cells = read(path).cells
+    for cell, below in zip(cells, cells[1:], strict=False):
+        if cell.cell_type == "code" and "exercise" not in tags(cell):
+            if shows_something(cell):
+                said = below.cell_type == "markdown" and not below.source.startswith(
+                    "#"
+                )
+                assert said, f"say what to see in the output of:\n{cell.source}"
+
+
+@every_lesson
+def test_numbers_are_shown_and_not_verdicts(path):
+    cells = read(path).cells
+    for cell, below in zip(cells, cells[1:], strict=False):
+        if cell.cell_type == "code" and "exercise" not in tags(cell):
+            for line in "\n".join(texts(cell.outputs)).splitlines():
+                if VERDICT.search(line) and not re.search(r"\d", line):
+                    reason = re.search(r"machine", below.source)
+                    assert reason, f"print the number behind {line!r}, or say why not"
 
 
 # -------------------------------------------------------------------- outputs

@@ -1,14 +1,35 @@
-"""Each lesson runs alone in a fresh clone: nothing of another notebook is needed."""
+"""Each lesson runs alone in a fresh clone, and its cells can be run again.
 
+Learners run a cell again all the time. After Run All, every cell is run once more from
+the last to the first, so that each meets what later cells left behind, and then from
+the first to the last. It must print what it printed before.
+"""
+
+import asyncio
 import os
-import shutil
+import re
 from pathlib import Path
+from subprocess import DEVNULL
 
+import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
+from nbval.plugin import get_sanitize_patterns
 
-from tools.notebooks import FOLDER, find_lessons, run
+from tools.notebooks import (
+    FOLDER,
+    find_appendices,
+    find_lessons,
+    kernel_environment,
+    make_client,
+    tags,
+)
 
 ROOT = Path(__file__).parents[1]
+SANITIZE = get_sanitize_patterns(
+    (ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
+)
+UNCOMPARED = ("application/vnd.jupyter.widget-view+json", "image/jpeg")
 
 
 @pytest.fixture
@@ -21,10 +42,49 @@ def clone(tmp_path, monkeypatch):
     return tmp_path
 
 
+def seen(outputs):
+    """What a reader reads in outputs, as nbval compares it: no pictures, no widgets."""
+    parts = []
+    for output in outputs:
+        parts += [output.get(key, "") for key in ("text", "ename", "evalue")]
+        data = output.get("data", {})
+        parts += [value for kind, value in data.items() if kind not in UNCOMPARED]
+    text = "\n".join(map(str, parts))
+    for regex, replacement in SANITIZE:
+        text = re.sub(regex, replacement, text)
+    return text
+
+
+async def run_again(notebook, folder):
+    """Run All, then every cell backward and forward; return what went wrong."""
+    client = make_client(notebook, folder)
+    code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    wrong = []
+    async with client.async_setup_kernel(env=kernel_environment(), stderr=DEVNULL):
+        for index in code:
+            await client.async_execute_cell(notebook.cells[index], index)
+        first = {index: seen(notebook.cells[index].outputs) for index in code}
+        for index in code[::-1] + code:
+            cell = notebook.cells[index]
+            try:
+                await client.async_execute_cell(cell, index)
+            except CellExecutionError as error:
+                wrong.append(f"{cell.source}\n--> {error.ename}: {error.evalue}")
+                continue
+            if "nbval-ignore-output" not in tags(cell):
+                again = seen(cell.outputs)
+                if again != first[index]:
+                    wrong.append(f"{cell.source}\n--> {first[index]}\n--> {again}")
+    return wrong
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")
-# 01 embeds nothing and 02 makes what the others need: both run alone in the suite.
-@pytest.mark.parametrize("lesson", find_lessons(FOLDER)[2:], ids=lambda path: path.stem)
-def test_a_lesson_runs_alone_in_a_fresh_clone(lesson, clone):
-    copy = clone / "notebooks" / lesson.name
-    shutil.copy(lesson, copy)
-    run(copy)
+@pytest.mark.parametrize(
+    "lesson",
+    find_lessons(FOLDER) + find_appendices(FOLDER),
+    ids=lambda path: path.stem,
+)
+def test_a_lesson_runs_alone_and_its_cells_run_again(lesson, clone):
+    notebook = nbformat.read(lesson, as_version=4)
+    wrong = asyncio.run(run_again(notebook, clone / "notebooks"))
+    assert not wrong, "\n\n".join(dict.fromkeys(wrong))

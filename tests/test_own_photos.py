@@ -1,4 +1,4 @@
-"""Notebook 07 measures any folder of class folders: only its path cell is replaced."""
+"""Notebook 10 measures any folder of class folders: only its path cell is replaced."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from tools.notebooks import FOLDER, run
 
 ROOT = Path(__file__).parents[1]
-LESSON = FOLDER / "07_measure_search_quality.ipynb"
+LESSON = FOLDER / "10_measure_search_quality.ipynb"
 SAVE = """\
 np.savez(
     "../measured.npz", ap=ap, queries=queries, embeddings=embeddings,

@@ -416,7 +416,7 @@ def check_speeds(report: Mapping[str, Any]) -> list[Finding]:
         Finding(
             OK,
             f"{way['speed']:7.1f} pictures/s at {way['size']} pixels: {way['call']}",
-            "The network alone. What int8 and bfloat16 cost: notebook 11.",
+            "The network alone. What int8 and bfloat16 cost: notebook 16.",
         )
         for way in timed
     ]

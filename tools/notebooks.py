@@ -1,13 +1,14 @@
 """Make the notebooks: generated cells, execution, stored outputs.
 
-    python tools/notebooks.py sync            write the generated cells
+    python tools/notebooks.py sync [NN ...]   write the generated cells
     python tools/notebooks.py run [NN ...]    sync, execute, store the outputs
     python tools/notebooks.py check           fail if sync would change a file
 
 Two notebooks belong to a number. ``03_compare_vectors.ipynb`` is the lesson;
-``03_compare_vectors_solutions.ipynb`` recreates in a few lines what the lesson
-had by then and solves its exercises. Both are written by hand, except the cells
-that carry one of three tags. Never edit those: `sync` throws them away and
+``solutions/03_compare_vectors_solutions.ipynb`` recreates in a few lines what the
+lesson had by then and solves its exercises. An appendix, ``A1_….ipynb``, has neither
+exercises nor solutions. All are written by hand, except the cells that carry one of
+three tags. Never edit those: `sync` throws them away and
 writes them again, so that they cannot drift.
 
 ``setup``
@@ -36,6 +37,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from subprocess import DEVNULL
@@ -70,6 +72,9 @@ METADATA = {
 SETUP = """\
 # Not found? Open this notebook from the folder `notebooks` of Lookalike.
 %run ../utils/start.py"""
+SOLUTIONS_SETUP = """\
+# Not found? Open this notebook from the folder `notebooks/solutions` of Lookalike.
+%run ../../utils/start.py"""
 
 OPENING = """\
 ## On your own
@@ -156,13 +161,13 @@ def make_exercises(solutions: Path) -> list[NotebookNode]:
     return exercises
 
 
-def link(path: Path) -> str:
+def link(path: Path, *, up: str = "") -> str:
     """Markdown link to a notebook, named like its file."""
-    return f"[{path.stem.replace('_', ' ')}]({path.name})"
+    return f"[{path.stem.replace('_', ' ')}]({up}{path.name})"
 
 
 def navigate(before: Path | None, after: Path | None, *others: str) -> str:
-    """The line that links the notebooks before and after this one."""
+    """The line that links the lessons before and after this one."""
     parts = [f"← {link(before)}"] if before else []
     parts += [CONTENTS, *others]
     parts += [f"{link(after)} →"] if after else []
@@ -170,7 +175,10 @@ def navigate(before: Path | None, after: Path | None, *others: str) -> str:
 
 
 def compose(
-    cells: list[NotebookNode], line: str, exercises: list[NotebookNode]
+    cells: list[NotebookNode],
+    line: str,
+    exercises: list[NotebookNode],
+    setup: str = SETUP,
 ) -> list[NotebookNode]:
     """Cells written by hand, with the generated ones in their places.
 
@@ -180,8 +188,8 @@ def compose(
         If the notebook lacks a heading, or a lesson writes its own exercises.
     """
     written = [cell for cell in cells if not tags(cell) & GENERATED]
-    setup = new_code_cell(SETUP, metadata={"tags": ["setup"]})
-    written.insert(find_heading(written, "## Setup") + 1, setup)
+    first = new_code_cell(setup, metadata={"tags": ["setup"]})
+    written.insert(find_heading(written, "## Setup") + 1, first)
     if exercises:
         if any(cell.source.startswith("## On your own") for cell in written):
             raise ValueError("write `## On your own` in the solutions notebook.")
@@ -217,20 +225,39 @@ def keep_unchanged(
 
 def find_lessons(folder: Path) -> list[Path]:
     """Lessons of a folder, in the order of their numbers."""
-    found = sorted(folder.glob("[0-9][0-9]*.ipynb"))
-    return [path for path in found if not path.stem.endswith("_solutions")]
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def find_appendices(folder: Path) -> list[Path]:
+    """Appendices of a folder, in the order of their numbers."""
+    return sorted(folder.glob("A[0-9]_*.ipynb"))
+
+
+def find_notebooks(folder: Path) -> list[Path]:
+    """Lessons, each followed by its solutions if it has any, and the appendices."""
+    pairs = [(path, solutions_of(path)) for path in find_lessons(folder)]
+    lessons = [path for pair in pairs for path in pair if path.exists()]
+    return lessons + find_appendices(folder)
+
+
+def number_of(path: Path) -> str:
+    """The number that a notebook's name begins with: "03", or "A1"."""
+    return path.name.split("_")[0]
 
 
 def solutions_of(lesson: Path) -> Path:
     """Path of the solutions notebook that belongs to a lesson."""
-    return lesson.with_name(f"{lesson.stem}_solutions.ipynb")
+    return lesson.parent / "solutions" / f"{lesson.stem}_solutions.ipynb"
 
 
-def update(path: Path, line: str, exercises: list[NotebookNode]) -> NotebookNode | None:
+def update(
+    path: Path, line: str, exercises: list[NotebookNode], setup: str = SETUP
+) -> NotebookNode | None:
     """The notebook with its generated cells made anew; None if nothing changes."""
     notebook = nbformat.read(path, as_version=4)
     try:
-        new = keep_unchanged(notebook.cells, compose(notebook.cells, line, exercises))
+        new = compose(notebook.cells, line, exercises, setup)
+        new = keep_unchanged(notebook.cells, new)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     stamp(new)
@@ -240,8 +267,10 @@ def update(path: Path, line: str, exercises: list[NotebookNode]) -> NotebookNode
     return notebook
 
 
-def plan(folder: Path) -> dict[Path, NotebookNode]:
+def plan(folder: Path, numbers: Sequence[str] = ()) -> dict[Path, NotebookNode]:
     """Notebooks that `sync` would write: those whose generated cells are stale.
+
+    Only the notebooks with the given numbers, if there are any.
 
     Raises
     ------
@@ -253,19 +282,25 @@ def plan(folder: Path) -> dict[Path, NotebookNode]:
     for before, lesson, after in zip(
         [None, *lessons], lessons, [*lessons[1:], None], strict=False
     ):
+        if numbers and number_of(lesson) not in numbers:
+            continue
         solutions, exercises, others = solutions_of(lesson), [], []
         if solutions.exists():
-            updates[solutions] = update(solutions, navigate(lesson, None), [])
-            others = [f"[solutions]({solutions.name})"]
+            back = f"← {link(lesson, up='../')} · {CONTENTS.replace('../', '../../')}"
+            updates[solutions] = update(solutions, back, [], SOLUTIONS_SETUP)
+            others = [f"[solutions](solutions/{solutions.name})"]
             exercises = make_exercises(solutions)
         line = navigate(before, after, *others)
         updates[lesson] = update(lesson, line, exercises)
+    for appendix in find_appendices(folder):
+        if not numbers or number_of(appendix) in numbers:
+            updates[appendix] = update(appendix, CONTENTS, [])
     return {path: notebook for path, notebook in updates.items() if notebook}
 
 
-def sync(folder: Path) -> list[Path]:
+def sync(folder: Path, numbers: Sequence[str] = ()) -> list[Path]:
     """Write the generated cells; return the notebooks that changed."""
-    changed = plan(folder)
+    changed = plan(folder, numbers)
     for path, notebook in changed.items():
         nbformat.write(notebook, path)
     return list(changed)
@@ -286,6 +321,31 @@ def tidy(notebook: NotebookNode) -> None:
     stamp(notebook.cells)  # the outputs' height decides, too
 
 
+def make_client(notebook: NotebookNode, folder: Path) -> NotebookClient:
+    """What executes a notebook as if it stood in a folder, in a fresh kernel.
+
+    Its kernel is this environment's, whatever else is installed, and takes the bundled
+    weights, whatever is set.
+    """
+    specs = KernelSpecManager(kernel_dirs=[])
+    return NotebookClient(
+        notebook,
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs),
+        timeout=CELL_TIMEOUT,
+        coalesce_streams=True,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+
+
+def kernel_environment() -> dict[str, str]:
+    """Variables of a kernel whose outputs are stored or compared."""
+    environment = os.environ | {"LOOKALIKE_WEIGHTS": "bundled"}
+    environment.pop("MPLBACKEND", None)  # it would make every figure vanish
+    return environment
+
+
 def run(path: Path) -> float:
     """Execute a notebook in a fresh kernel, store its outputs, return the seconds.
 
@@ -293,23 +353,9 @@ def run(path: Path) -> float:
     ``raises-exception``.
     """
     notebook = nbformat.read(path, as_version=4)
-    environment = os.environ | {"LOOKALIKE_WEIGHTS": "bundled"}
-    environment.pop("MPLBACKEND", None)  # it would make every figure vanish
-    client = NotebookClient(
-        notebook,
-        # No kernel folders: this environment's kernel, whatever is installed.
-        km=AsyncKernelManager(
-            kernel_name="python3",
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-        ),
-        timeout=CELL_TIMEOUT,
-        coalesce_streams=True,
-        record_timing=False,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(path.parent)}},
-    )
+    client = make_client(notebook, path.parent)
     start = perf_counter()
-    client.execute(env=environment, stderr=DEVNULL)  # the kernel's own log
+    client.execute(env=kernel_environment(), stderr=DEVNULL)  # the kernel's own log
     seconds = perf_counter() - start
     tidy(notebook)
     nbformat.write(notebook, path)
@@ -318,9 +364,9 @@ def run(path: Path) -> float:
 
 def run_all(folder: Path, numbers: list[str]) -> bool:
     """Execute the notebooks with these numbers, or all; True if none failed."""
-    chosen = sorted(folder.glob("[0-9][0-9]*.ipynb"))
+    chosen = find_notebooks(folder)
     if numbers:
-        chosen = [path for path in chosen if path.name.split("_")[0] in numbers]
+        chosen = [path for path in chosen if number_of(path) in numbers]
     good = bool(chosen)
     if not chosen:
         print(f"no notebook in {folder.name}/ has that number.", file=sys.stderr)
@@ -348,13 +394,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("command", choices=["sync", "run", "check"])
-    parser.add_argument("numbers", nargs="*", help="for run: 03 04 ...; default all")
+    parser.add_argument("numbers", nargs="*", help="03 04 A1 ...; default all")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
     try:
         if options.command == "check":
             return 0 if check(options.folder) else 1
-        for path in sync(options.folder):
+        for path in sync(options.folder, options.numbers):
             print(f"synced    {path.name}")
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -124,10 +124,10 @@ def stamp_all(folder: Path, *, write: bool) -> list[Path]:
     ----------
     folder : Path
     write : bool
-        Mend them, too.
+        Fix them, too.
     """
     stale = []
-    for path in sorted(folder.glob("[0-9][0-9]*.ipynb")):
+    for path in sorted(folder.rglob("[0-9A][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         before = [dict(cell.metadata) for cell in notebook.cells]
         stamp(notebook.cells)
@@ -285,9 +285,8 @@ def make(notebooks: Path, target: Path, numbers: list[str] | None = None) -> lis
     """
     lessons = [
         path
-        for path in sorted(notebooks.glob("[0-9][0-9]*.ipynb"))
-        if not path.stem.endswith("_solutions")
-        and (not numbers or path.name.split("_")[0] in numbers)
+        for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+        if not numbers or path.name.split("_")[0] in numbers
     ]
     if not lessons:
         raise ValueError(f"no lesson in {notebooks.name}/ has the number {numbers}.")

@@ -14,7 +14,7 @@ imports only `errors`) and is the only one to import its library:
 
 Around it, each ring a folder of its own:
 
-- ``practice``: a large collection to practise on, and which index to choose
+- ``practice``: a large collection, diagrams, and which index to choose
 - ``collection``: a collection that lives: added to, saved, searched by picture
 - ``fast``: the same network on other runtimes and in fewer bits
 - ``beyond``: other networks than ResNet50

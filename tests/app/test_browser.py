@@ -28,7 +28,7 @@ from PIL import Image
 from utils.app.page import UPLOAD_LIMIT
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = "08_query_by_picture.ipynb"
+NOTEBOOK = "14_query_by_picture.ipynb"
 TOKEN = "lookalike-test"
 START_SECONDS, RUN_SECONDS, STEP_SECONDS = 120, 180, 30
 WIDTH, HEIGHT = 1000, 1400

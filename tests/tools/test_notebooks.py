@@ -23,6 +23,9 @@ def code(source, *tags):
     return new_code_cell(source, metadata={"tags": list(tags)} if tags else {})
 
 
+SOLUTIONS = "solutions/01_count_solutions.ipynb"
+
+
 def write(path, *cells):
     nbformat.write(new_notebook(cells=list(cells)), path)
 
@@ -48,8 +51,9 @@ def folder(tmp_path):
         code("1 + 1"),
         text("## Summary"),
     )
+    (folder / "solutions").mkdir()
     write(
-        folder / "01_count_solutions.ipynb",
+        folder / SOLUTIONS,
         text("# 1. Count: solutions"),
         text("## Setup"),
         text("## On your own\n\nThese are solved."),
@@ -86,9 +90,8 @@ def folded(path):
 
 def test_only_the_checks_are_folded_and_only_in_the_lesson(folder):
     notebooks.sync(folder)
-    lesson, solutions = sorted(folder.glob("01_*.ipynb"))
-    assert folded(lesson) == [f"{notebooks.FOLDED}\n{CHECK}"]
-    assert folded(solutions) == []
+    assert folded(folder / "01_count.ipynb") == [f"{notebooks.FOLDED}\n{CHECK}"]
+    assert folded(folder / SOLUTIONS) == []
 
 
 def test_a_check_that_was_unfolded_is_folded_again_and_keeps_its_output(folder):
@@ -107,7 +110,7 @@ def test_a_check_that_was_unfolded_is_folded_again_and_keeps_its_output(folder):
 
 
 def test_the_first_code_below_an_answer_is_its_check(folder):
-    path = folder / "01_count_solutions.ipynb"
+    path = folder / SOLUTIONS
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[-1:] = [text("Now check."), notebook.cells[-1], code("numbers")]
     nbformat.write(notebook, path)
@@ -121,15 +124,18 @@ def test_the_first_code_below_an_answer_is_its_check(folder):
 
 def test_sync_leaves_the_solutions_solved(folder):
     notebooks.sync(folder)
-    assert EXERCISE in sources(folder / "01_count_solutions.ipynb")
+    assert EXERCISE in sources(folder / SOLUTIONS)
 
 
 def test_sync_puts_the_shared_cell_first(folder):
     notebooks.sync(folder)
-    for path in folder.glob("*.ipynb"):
+    for path in folder.rglob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
         first = next(c for c in cells if c.cell_type == "code")
-        assert first.source == notebooks.SETUP
+        solves = path.parent.name == "solutions"
+        assert first.source == (
+            notebooks.SOLUTIONS_SETUP if solves else notebooks.SETUP
+        )
 
 
 def test_sync_links_the_neighbours_above_and_below(folder):
@@ -138,7 +144,7 @@ def test_sync_links_the_neighbours_above_and_below(folder):
     assert (
         sources(folder / "01_count.ipynb", "navigation")
         == [
-            f"{contents} · [solutions](01_count_solutions.ipynb)"
+            f"{contents} · [solutions](solutions/01_count_solutions.ipynb)"
             " · [02 sort](02_sort.ipynb) →"
         ]
         * 2
@@ -146,17 +152,32 @@ def test_sync_links_the_neighbours_above_and_below(folder):
     assert sources(folder / "02_sort.ipynb", "navigation") == (
         [f"← [01 count](01_count.ipynb) · {contents}"] * 2
     )
-    assert sources(folder / "01_count_solutions.ipynb", "navigation") == (
-        [f"← [01 count](01_count.ipynb) · {contents}"] * 2
+    above = "[contents](../../README.md#the-notebooks)"
+    assert sources(folder / SOLUTIONS, "navigation") == (
+        [f"← [01 count](../01_count.ipynb) · {above}"] * 2
     )
     assert sources(folder / "01_count.ipynb")[1].startswith("[contents]")
 
 
 def test_a_second_sync_changes_nothing(folder):
     notebooks.sync(folder)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
     assert notebooks.sync(folder) == []
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == before
+
+
+def test_sync_of_one_number_leaves_the_others_alone(folder):
+    assert notebooks.sync(folder, ["02"]) == [folder / "02_sort.ipynb"]
+
+
+def test_an_appendix_has_no_exercises_and_no_neighbours(folder):
+    path = folder / "A1_count_more.ipynb"
+    write(path, text("# A1. Count more"), text("## Setup"), code("1 + 1"))
+    notebooks.sync(folder)
+    contents = "[contents](../README.md#the-notebooks)"
+    assert sources(path) == [
+        "# A1. Count more", contents, "## Setup", notebooks.SETUP, "1 + 1", contents
+    ]  # fmt: skip
 
 
 def test_a_generated_cell_that_was_edited_is_written_again(folder):
@@ -179,7 +200,7 @@ def test_a_changed_exercise_leaves_the_other_cells_their_outputs(folder):
     for count, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
         cell.execution_count = count + 1
     nbformat.write(notebook, path)
-    solutions = folder / "01_count_solutions.ipynb"
+    solutions = folder / SOLUTIONS
     changed = nbformat.read(solutions, as_version=4)
     for cell in changed.cells:
         cell.source = cell.source.replace("[3, 1, 2]", "[1, 3]")
@@ -246,7 +267,7 @@ def test_run_stores_outputs_and_nothing_of_the_machine(folder):
     slideshow = {"slideshow": {"slide_type": "skip"}}
     assert cells[5].metadata == {"tags": ["exercise"]} | slideshow | notebooks.HIDDEN
     assert notebook.metadata == notebooks.METADATA
-    solved = nbformat.read(folder / "01_count_solutions.ipynb", as_version=4)
+    solved = nbformat.read(folder / SOLUTIONS, as_version=4)
     assert solved.cells[-2].outputs[0].text == "True\n"
 
 

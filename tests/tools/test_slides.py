@@ -11,9 +11,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import slides
+from tools.notebooks import find_notebooks
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]*.ipynb"))
+NOTEBOOKS = find_notebooks(ROOT / "notebooks")
 CHECK = "# The check of your answer\nprint(find_fault(answer, int) or 'Right.')"
 
 

@@ -103,7 +103,7 @@ def build_efficientnet_lite0(input_size: int = 224, *, dtype: str = "float32") -
     """Build EfficientNet-Lite0 with its head, with random weights.
 
     A batch norm behind a convolution is part of the convolution, as it is in every
-    trained network once it is folded (notebook 11).  The layer ``pool`` gives the 1,280
+    trained network once it is folded (notebook 16).  The layer ``pool`` gives the 1,280
     features, ``scores`` the 1,000 logits.
 
     References
