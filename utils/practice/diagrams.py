@@ -9,6 +9,7 @@ from utils.plotting import BLUE, Axes, Rectangle, plt
 
 UNITS = 1.0  # in an inch
 TEXT = 9  # points
+PALE = "#cce4f2"  # boxes that a text speaks of
 
 
 def _make_canvas(width: float, height: float) -> Axes:
@@ -44,3 +45,25 @@ def _draw_arrow(
     )
     middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.08)
     ax.text(*middle, text, ha="center", va="bottom", fontsize=TEXT, color=BLUE)
+
+
+def show_flat_index() -> None:
+    """Draw one query's search: compare with every vector, keep k ids, look them up."""
+    ax = _make_canvas(8.6, 2.6)
+    similarities, k = [0.21, 0.64, 0.10, 0.87, 0.55], 3
+    best = sorted(range(5), key=similarities.__getitem__, reverse=True)[:k]
+    _draw_box(ax, (0.1, 0.9), (1.1, 0.6), "query\nvector")
+    _draw_arrow(ax, (1.25, 1.2), (2.15, 1.2), "search, k = 3")
+    for id, similarity in enumerate(similarities):
+        color, bottom = PALE if id in best else "white", 2.0 - 0.4 * id
+        _draw_box(ax, (2.2, bottom), (0.6, 0.4), f"id {id}", color=color)
+        _draw_box(ax, (2.8, bottom), (1.1, 0.4), f"vector {id}", color=color)
+        ax.text(4.0, bottom + 0.2, f"{similarity:.2f}", va="center", fontsize=TEXT)
+    ax.text(3.05, 0.2, "index: compares with all", ha="center", fontsize=TEXT)
+    _draw_arrow(ax, (4.45, 1.2), (5.0, 1.2), "best k")
+    found = "   ".join(f"{similarities[id]:.2f}" for id in best)
+    _draw_box(ax, (5.05, 1.25), (1.6, 0.6), f"similarities\n{found}", color=PALE)
+    ids = "      ".join(map(str, best))
+    _draw_box(ax, (5.05, 0.55), (1.6, 0.6), f"ids\n{ids}", color=PALE)
+    _draw_arrow(ax, (6.7, 0.85), (7.35, 0.85), "paths[id]")
+    _draw_box(ax, (7.4, 0.55), (1.1, 0.6), "pictures,\nbest first")
