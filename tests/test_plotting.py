@@ -289,6 +289,14 @@ def test_a_tradeoff_carries_both_intervals():
 
 def draw_cells(probed):
     """Two cells, left and right of 0; the query is left, one neighbour right."""
+    assert not plt.gca().texts
+
+
+def test_the_points_of_a_tradeoff_carry_their_names():
+    measured = [(0.5, 0.4, 0.7), (0.9, 0.9, 1.0)], [(2, 1, 4), (8, 8, 8)]
+    plotting.show_tradeoff({"IVF": (*measured, [1, 4])}, xlabel="", ylabel="")
+    named = {text.get_text().strip(): text.xy for text in plt.gca().texts}
+    assert named == {"1": (0.5, 2), "4": (0.9, 8)}
     plotting.show_cells(
         np.array([[-2.0, 0], [-1, 0], [0.5, 0], [2, 0]]),
         np.array([[-1.0, 0], [1, 0]]),

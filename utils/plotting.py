@@ -41,7 +41,7 @@ Titles = Sequence[str]
 Ids = Sequence[int]
 Numbers = Sequence[float]
 Curves = Mapping[str, tuple[Numbers, Numbers]]
-Estimates = Sequence[Numbers]  # each is itself, low and high
+Tradeoffs = Mapping[str, Sequence[Any]]  # x and y values, and names of the points
 Layers = Mapping[str, tuple[Sequence[tuple[int, int]], Ids]]
 Bars = Mapping[str, Mapping[str, float]]
 
@@ -217,19 +217,19 @@ def show_curves(curves: Curves, *, xlabel: str, ylabel: str, log: bool = False) 
     ax.legend(fontsize=SMALL)
 
 
-def show_tradeoff(
-    curves: Mapping[str, tuple[Estimates, Estimates]], *, xlabel: str, ylabel: str
-) -> None:
+def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
     """Draw what is gained (x) against what it costs (y, logarithmic), with intervals.
 
-    Each of the x and y values is three numbers: itself and the ends of its interval. An
-    `Interval` or a `Timing` will do: more than three are cut.
+    A curve is x values, y values and, if wanted, the names of its points. A value is
+        for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
+            ax.annotate(f" {text}", point, va="top", fontsize=SMALL, color=PALETTE[k])
+    three numbers, itself and the ends of its interval; more (of a `Timing`) are cut.
     """
-    ax = _make_axes(6.5, 3.6, xlabel=xlabel, ylabel=ylabel, yscale="log")
-    for k, (name, measured) in enumerate(curves.items()):
-        x, y = (np.array([three[:3] for three in values]).T for values in measured)
+    ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    for k, (curve, (xs, ys, *named)) in enumerate(curves.items()):
+        x, y = (np.array([three[:3] for three in values]).T for values in (xs, ys))
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
-        look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": name}
+        look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
         ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
@@ -347,8 +347,6 @@ def show_walk(points: ndarray, query: ndarray, layers: Layers) -> None:
         ax.plot(x.T.ravel(), y.T.ravel(), "-", color="lightgray", lw=0.6, zorder=1)
         ax.plot(*points[np.unique(links)].T, ".", color="gray", ms=3)
         steps = points[np.asarray(path, dtype=int)]
-        ax.plot(*steps.T, "-o", color=RED, ms=4, lw=1.8, label="walk")
-        ax.plot(*steps[0], "s", color=RED, ms=8, label="start")
         ax.plot(*query, "*", color=BLUE, ms=13, mec="white", label="query")
         ax.set(xticks=[], yticks=[])
         _write_title(ax, title)
@@ -356,6 +354,8 @@ def show_walk(points: ndarray, query: ndarray, layers: Layers) -> None:
 
 
 # What the functions above share; sizes are in inches
+        ax.plot(*steps.T, "-o", color=RED, ms=4, lw=1.8, label="walk")
+        ax.plot(*steps[0], "s", color=RED, ms=9, mfc="none", mew=1.8, label="start")
 
 
 def _make_axes(width: float, height: float, **properties: Any) -> Axes:
