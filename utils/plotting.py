@@ -221,8 +221,6 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
     """Draw what is gained (x) against what it costs (y, logarithmic), with intervals.
 
     A curve is x values, y values and, if wanted, the names of its points. A value is
-        for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
-            ax.annotate(f" {text}", point, va="top", fontsize=SMALL, color=PALETTE[k])
     three numbers, itself and the ends of its interval; more (of a `Timing`) are cut.
     """
     ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log")
@@ -231,6 +229,8 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
         look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
         ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
+        for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
+            ax.annotate(f" {text}", point, va="top", fontsize=SMALL, color=PALETTE[k])
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
 
@@ -348,6 +348,8 @@ def show_walk(points: ndarray, query: ndarray, layers: Layers) -> None:
         ax.plot(*points[np.unique(links)].T, ".", color="gray", ms=3)
         steps = points[np.asarray(path, dtype=int)]
         ax.plot(*query, "*", color=BLUE, ms=13, mec="white", label="query")
+        ax.plot(*steps.T, "-o", color=RED, ms=4, lw=1.8, label="walk")
+        ax.plot(*steps[0], "s", color=RED, ms=9, mfc="none", mew=1.8, label="start")
         ax.set(xticks=[], yticks=[])
         _write_title(ax, title)
     axes[0].legend(fontsize=SMALL)
