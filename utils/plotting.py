@@ -356,8 +356,6 @@ def show_walk(points: ndarray, query: ndarray, layers: Layers) -> None:
 
 
 # What the functions above share; sizes are in inches
-        ax.plot(*steps.T, "-o", color=RED, ms=4, lw=1.8, label="walk")
-        ax.plot(*steps[0], "s", color=RED, ms=9, mfc="none", mew=1.8, label="start")
 
 
 def _make_axes(width: float, height: float, **properties: Any) -> Axes:
