@@ -22,3 +22,21 @@ def test_a_flat_index_compares_with_all_and_returns_the_best_ids():
     assert {f"vector {id}" for id in range(5)} <= set(texts())
     assert "similarities\n0.87   0.64   0.55" in texts()
     assert "ids\n3      1      4" in texts()
+
+
+def test_an_inverted_file_compares_with_centroids_and_then_in_two_cells():
+    diagrams.show_inverted_file()
+    drawn = texts()
+    assert {"1. compare with\nall centroids", "2. compare\nwith these 6"} <= set(drawn)
+    cells = [text for text in drawn if text.startswith("centroid ")]
+    assert len(cells) == 4 and "nprobe = 2" in drawn
+    ids = [int(number) for text in drawn if "   " in text for number in text.split()]
+    assert sorted(ids) == list(range(12)), "each id is in one cell"
+
+
+def test_a_search_steps_down_the_layers_and_ends_at_the_nearest():
+    diagrams.show_layers()
+    layers = [text for text in texts() if text.startswith("layer ")]
+    assert len(layers) == 3 and {"start", "nearest"} <= set(texts())
+    graph = plt.gca().lines[:3]
+    assert [len(line.get_xdata()) for line in graph] == [12, 5, 2]

@@ -67,3 +67,47 @@ def show_flat_index() -> None:
     _draw_box(ax, (5.05, 0.55), (1.6, 0.6), f"ids\n{ids}", color=PALE)
     _draw_arrow(ax, (6.7, 0.85), (7.35, 0.85), "paths[id]")
     _draw_box(ax, (7.4, 0.55), (1.1, 0.6), "pictures,\nbest first")
+
+
+def show_inverted_file() -> None:
+    """Draw a search in cells: compare with the centroids, then in the nearest cells."""
+    ax = _make_canvas(8.6, 2.8)
+    similarities = [0.12, 0.71, 0.34, 0.68]
+    lists = ["0   6   9", "2   3   8   10", "1   5   11", "4   7"]
+    _draw_box(ax, (0.1, 1.0), (1.0, 0.6), "query\nvector")
+    _draw_arrow(ax, (1.15, 1.3), (2.45, 1.3), "1. compare with\nall centroids")
+    for cell, (similarity, ids) in enumerate(zip(similarities, lists, strict=True)):
+        color, bottom = PALE if similarity > 0.5 else "white", 2.0 - 0.5 * cell
+        text = f"centroid {cell}: {similarity:.2f}"
+        _draw_box(ax, (2.5, bottom), (1.5, 0.4), text, color=color)
+        _draw_box(ax, (4.5, bottom), (1.5, 0.4), ids, color=color)
+        _draw_arrow(ax, (4.05, bottom + 0.2), (4.45, bottom + 0.2))
+    ax.text(3.25, 0.15, "nlist = 4 cells", ha="center", fontsize=TEXT)
+    ax.text(5.25, 0.15, "ids in each cell", ha="center", fontsize=TEXT)
+    _draw_arrow(ax, (6.05, 1.3), (7.3, 1.3), "2. compare\nwith these 6")
+    _draw_box(ax, (7.35, 1.0), (1.1, 0.6), "best k ids", color=PALE)
+    ax.text(7.9, 0.65, "nprobe = 2", ha="center", fontsize=TEXT, color=BLUE)
+
+
+def show_layers() -> None:
+    """Draw a graph in three layers, and a search that steps down through them."""
+    ax = _make_canvas(8.6, 3.2)
+    places = {0: range(12), 1: [0, 3, 6, 8, 11], 2: [3, 11]}  # members of each layer
+    names = ["every vector, short links", "about one in 16", "fewer still, long links"]
+    path = [(3, 2), (3, 1), (6, 1), (6, 0), (7, 0)]  # member and layer
+
+    def locate(member: int, layer: int) -> tuple[float, float]:
+        return 2.7 + 0.48 * member, 0.5 + layer + 0.16 * (member % 2)
+
+    for layer, members in places.items():
+        corners = [(2.3, 0.3 + layer), (6.2, 0.56)]
+        _draw_box(ax, *corners, color="#f4f4f4", edge="lightgray")
+        ax.text(0.1, 0.5 + layer, f"layer {layer}\n{names[layer]}", fontsize=TEXT)
+        x, y = zip(*(locate(member, layer) for member in members), strict=True)
+        ax.plot(x, y, "-o", color="gray", mfc="white", lw=0.9, ms=6)
+    for step in zip(path, path[1:], strict=False):
+        _draw_arrow(ax, *(locate(*place) for place in step))
+    ax.plot(*locate(*path[0]), "s", color=BLUE, ms=7)
+    ax.plot(*locate(*path[-1]), "*", color=BLUE, ms=13)
+    ax.text(4.3, 2.72, "start", color=BLUE, fontsize=TEXT)
+    ax.text(6.25, 0.62, "nearest", color=BLUE, fontsize=TEXT)
