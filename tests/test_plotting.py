@@ -204,13 +204,6 @@ def test_a_thumbnail_lies_on_its_point():
         plotting.show_scatter(np.ones(3), {}, xlabel="", ylabel="")
 
 
-def test_a_vector_is_drawn_row_after_row():
-    plotting.show_vector(np.arange(64.0), rows=8)
-    image = plt.gcf().axes[0].images[0].get_array()
-    assert image.shape == (8, 8) and image[1, 0] == 8
-    assert plt.gcf().axes[0].get_xlabel() == "64 numbers, row by row"
-
-
 def test_histograms_state_how_many_values_they_hold():
     plotting.show_histograms({"same": np.arange(10), "other": np.arange(5)}, xlabel="c")
     assert legend() == ["same (n = 10)", "other (n = 5)"]
@@ -249,14 +242,25 @@ def test_directions_are_arrows_from_the_middle_of_the_unit_circle():
     ax = plt.gca()
     (circle,) = ax.patches
     assert (circle.center, circle.radius, circle.get_fill()) == ((0, 0), 1, False)
-    arrows = [text for text in ax.texts if text.arrow_patch]
+    notes = [text for text in ax.texts if hasattr(text, "arrow_patch")]
+    arrows = [text for text in notes if text.arrow_patch]
     assert [arrow.xy for arrow in arrows] == [(1, 0), (0.5, 2)]
     assert [arrow.get_position() for arrow in arrows] == [(0, 0)] * 2
-    named = {text.get_text(): text.xy for text in ax.texts if not text.arrow_patch}
+    named = {text.get_text(): text.xy for text in notes if not text.arrow_patch}
     assert named == {"a": (1, 0), "b": (0.5, 2)}
     low, high = ax.get_xlim()
     assert low < 0 and high > 2 and (low, high) == ax.get_ylim()
     assert ax.get_aspect() == 1
+
+
+def test_distance_and_angle_to_the_first_direction_are_drawn():
+    plotting.show_directions({"a": (1, 0), "b": (0, 1)})
+    ax = plt.gca()
+    words = [text.get_text().strip() for text in ax.texts]
+    assert {"distance 1.41", "90°"} <= set(words)
+    line, arc = ax.lines
+    assert line.get_xydata().tolist() == [[1, 0], [0, 1]]
+    assert np.allclose(np.linalg.norm(arc.get_xydata(), axis=1), 2**0.5 / 2)
 
 
 def test_short_directions_leave_room_for_the_unit_circle():
@@ -285,10 +289,6 @@ def test_a_tradeoff_carries_both_intervals():
         upwards.get_segments(), [[(0.5, 1), (0.5, 4)], [(0.9, 8), (0.9, 8)]]
     )
     assert plt.gca().get_yscale() == "log"
-
-
-def draw_cells(probed):
-    """Two cells, left and right of 0; the query is left, one neighbour right."""
     assert not plt.gca().texts
 
 
@@ -297,6 +297,10 @@ def test_the_points_of_a_tradeoff_carry_their_names():
     plotting.show_tradeoff({"IVF": (*measured, [1, 4])}, xlabel="", ylabel="")
     named = {text.get_text().strip(): text.xy for text in plt.gca().texts}
     assert named == {"1": (0.5, 2), "4": (0.9, 8)}
+
+
+def draw_cells(probed):
+    """Two cells, left and right of 0; the query is left, one neighbour right."""
     plotting.show_cells(
         np.array([[-2.0, 0], [-1, 0], [0.5, 0], [2, 0]]),
         np.array([[-1.0, 0], [1, 0]]),

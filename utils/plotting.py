@@ -134,14 +134,6 @@ def show_maps(
 # Numbers
 
 
-def show_vector(vector: ndarray, *, rows: int = 32) -> None:
-    """Draw a vector of shape (d,) as `rows` rows of cells; d is a multiple of it."""
-    _, ax = plt.subplots(figsize=(7, 7 * rows**2 / len(vector) + 0.6))
-    image = ax.imshow(vector.reshape(rows, -1), cmap="viridis")
-    ax.set(xticks=[], yticks=[], xlabel=f"{len(vector):,} numbers, row by row")
-    plt.colorbar(image, ax=ax, label="value", pad=0.02)
-
-
 def show_bars(groups: Bars, *, ylabel: str, title: str = "") -> None:
     """Draw grouped bars with their values: groups by key, the bars by inner key."""
     names = list(next(iter(groups.values())))
@@ -255,13 +247,24 @@ def show_confusion(
 # The plane
 
 
-def show_directions(vectors: Mapping[str, Sequence[float]]) -> None:
-    """Draw vectors of two numbers as arrows from the origin, with the unit circle."""
-    ax = _make_axes(3.6, 3.6, aspect="equal", **TWO_NUMBERS)
+def show_directions(vectors: Mapping[str, tuple[float, float]]) -> None:
+    """Draw vectors of two numbers as arrows, with distance and angle from the first."""
+    ax = _make_axes(4.4, 4.4, aspect="equal", **TWO_NUMBERS)
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, linestyle=":", color="gray"))
+    ax.text(0.03, 1.02, "length 1", color="gray")
+    x0, y0 = next(iter(vectors.values()))
+    start = np.arctan2(y0, x0)
     for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
-        ax.annotate(name, (x, y), fontsize=10, color=color, ha="left", va="bottom")
+        ax.annotate(name, (x, y), color=color)
+        if far := np.hypot(x - x0, y - y0):
+            ax.plot([x0, x], [y0, y], "--", color=color, lw=1)
+            ax.text((x0 + x) / 2, (y0 + y) / 2, f" distance {far:.2f}", color=color)
+            turn = np.arctan2(y, x) - start
+            arc = far / 2 * np.exp(1j * (start + turn * np.linspace(0, 1)))
+            ax.plot(arc.real, arc.imag, color=color, lw=1)
+            x, y, angle = arc[25].real, arc[25].imag, np.degrees(abs(turn))
+            ax.text(x, y, f" {angle:.0f}°", color=color)
     reach = 1.15 * max(1.0, *(abs(v) for pair in vectors.values() for v in pair))
     ax.set(xlim=(-0.1 * reach, reach), ylim=(-0.1 * reach, reach))
 
