@@ -142,15 +142,20 @@ def test_parts_of_a_bar_stand_end_to_end_with_their_sum():
 
 
 def test_intervals_reach_from_low_to_high():
-    plotting.show_intervals({"a": (0.5, 0.4, 0.7), "b": (1, 1, 1)}, ylabel="P")
+    rows = {"a_$": (0.5, -0.4, 0.7), "b": (1, 1, 1)}
+    plotting.show_intervals(rows, xlabel="P", digits=1)
     ax = plt.gca()
-    assert [bar.get_height() for bar in ax.patches] == [0.5, 1]
-    assert middles(ax.patches) == pytest.approx([0, 1])
-    assert ax.get_xticks().tolist() == [0, 1]
-    ends = [line[:, 1].tolist() for line in ax.collections[0].get_segments()]
-    np.testing.assert_allclose(ends, [[0.4, 0.7], [1, 1]])
-    names = [text.get_text() for text in ax.get_xticklabels()]
-    assert names == ["a\n0.50 [0.40, 0.70]", "b\n1.00 [1.00, 1.00]"]
+    ends = [line[:, 0].tolist() for line in ax.collections[0].get_segments()]
+    assert ends == [[-0.4, 0.7], [1, 1]]
+    assert ax.lines[0].get_xydata().tolist() == [[0.5, 0], [1, 1]]
+    assert ax.yaxis_inverted()
+    plt.gcf().canvas.draw()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a_$", "b"]
+    numbers = [text.get_text() for text in ax.texts]
+    assert numbers == ["0.5 [-0.4, 0.7]", "1.0 [1.0, 1.0]"]
+    assert len(ax.lines) == 2, "an interval reaches below 0, so 0 is marked"
+    plotting.show_intervals({"b": (1, 1, 1)}, xlabel="P")
+    assert len(plt.gca().lines) == 1
 
 
 def test_confusion_has_a_row_and_a_column_a_label():

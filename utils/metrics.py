@@ -5,8 +5,8 @@ One ranking with hits at ranks 1 and 3, by every score:
 >>> ranking = np.array([[True, False, True, False]])  # R is 2
 >>> precision_at_k(ranking, 4), recall_at_k(ranking, 2), hit_rate_at_k(ranking, 1)
 (array([0.5]), array([0.5]), array([1.]))
->>> r_precision(ranking), average_precision_at_r(ranking), reciprocal_rank(ranking)
-(array([0.5]), array([0.5]), array([1.]))
+>>> r_precision(ranking), reciprocal_rank(ranking)
+(array([0.5]), array([1.]))
 >>> average_precision(ranking).round(2), ndcg_at_k(ranking, 4).round(2)
 (array([0.83]), array([0.92]))
 
@@ -66,7 +66,7 @@ class Interval(NamedTuple):
 
 
 class PairedComparison(NamedTuple):
-    """How far A is above B on `n` queries: ``0.03 [0.01, 0.05], p < 0.01, n = 168``."""
+    """How far A is above B: ``+0.031 [+0.012, +0.050], p < 0.01, n = 168``."""
 
     difference: Interval
     p_value: float
@@ -74,7 +74,8 @@ class PairedComparison(NamedTuple):
 
     def __str__(self) -> str:
         p = "< 0.01" if self.p_value < 0.01 else f"= {self.p_value:.2f}"
-        return f"{self.difference}, p {p}, n = {self.n}"
+        value, low, high = (f"{number:+z.3f}" for number in self.difference)
+        return f"{value} [{low}, {high}], p {p}, n = {self.n}"
 
 
 # From similarities or ids to relevance
@@ -195,17 +196,6 @@ def average_precision(
         relevance = relevance[:, : check_k(k)]
     precision = relevance.cumsum(axis=1) / _ranks(relevance)  # (q, n)
     return (precision * relevance).sum(axis=1) / np.maximum(total, 1)
-
-
-def average_precision_at_r(relevance: ndarray, *, n_relevant: Counts = None) -> ndarray:
-    """Average precision over the first R results: a hit after rank R is worth nothing.
-
-    ``sum of precision@i over the ranks i ≤ R that hold a hit / R``. Musgrave, Belongie,
-    Lim, *A Metric Learning Reality Check*, 2020.
-    """
-    relevance, total = _rows_and_r(relevance, n_relevant)
-    among_first = _ranks(relevance) <= total[:, None]  # (q, n)
-    return average_precision(relevance & among_first, n_relevant=total)
 
 
 def reciprocal_rank(relevance: ndarray) -> ndarray:

@@ -167,21 +167,22 @@ def show_stacks(stacks: Bars, *, xlabel: str) -> None:
 
 
 def show_intervals(
-    estimates: Mapping[str, tuple[float, float, float]], *, ylabel: str, title: str = ""
+    estimates: Mapping[str, Numbers], *, xlabel: str, title: str = "", digits: int = 2
 ) -> None:
-    """Draw one bar per estimate (value, low, high), with its interval and numbers."""
+    """Draw one row per estimate (value, low, high): a dot on its interval, numbers."""
     values, lows, highs = np.array(list(estimates.values()), dtype=float).T
-    ax = _make_axes(7, 3, ylabel=ylabel, title=title)
-    places = range(len(values))
-    ax.bar(places, values, 0.6, color=BLUE, alpha=0.75)
-    # A percentile interval may end just short of its own mean.
-    below, above = np.maximum(values - lows, 0), np.maximum(highs - values, 0)
-    ax.errorbar(places, values, [below, above], fmt="none", ecolor="black", capsize=5)
-    labels = [
-        f"{name}\n{value:.2f} [{low:.2f}, {high:.2f}]"
-        for name, (value, low, high) in estimates.items()
-    ]
-    ax.set_xticks(places, labels, fontsize=7.5, parse_math=False)
+    rows = range(len(values))
+    ax = _make_axes(7, 0.9 + 0.24 * len(rows), xlabel=xlabel, title=title)
+    ax.hlines(rows, lows, highs, color=BLUE, lw=2)
+    ax.plot(values, rows, "o", color=BLUE)
+    if lows.min() < 0:
+        ax.axvline(0, color="gray", linestyle="--")
+    for row, three in zip(rows, estimates.values(), strict=True):
+        text = "{:z.{d}f} [{:z.{d}f}, {:z.{d}f}]".format(*three, d=digits)
+        ax.text(1.02, row, text, va="center", transform=ax.get_yaxis_transform())
+    ax.set_yticks(rows, list(estimates), parse_math=False)
+    ax.invert_yaxis()  # the first on top
+    ax.grid(axis="x", alpha=0.3)
 
 
 def show_histograms(
