@@ -40,3 +40,19 @@ def test_a_search_steps_down_the_layers_and_ends_at_the_nearest():
     assert len(layers) == 3 and {"start", "nearest"} <= set(texts())
     graph = plt.gca().lines[:3]
     assert [len(line.get_xdata()) for line in graph] == [12, 5, 2]
+
+
+def test_a_code_holds_the_number_of_the_nearest_entry_of_each_piece():
+    diagrams.show_codes()
+    drawn = texts()
+    nearest = [text.split(":")[0] for text in drawn if text.endswith(": nearest")]
+    assert nearest == [text.removeprefix("entry ") for text in drawn if "entry" in text]
+    assert set(nearest) <= set(drawn) and "the code: 16 bytes" in drawn
+
+
+def test_exact_vectors_are_kept_outside_the_memory():
+    diagrams.show_bytes()
+    places = {text.get_text(): text.get_position()[0] for text in plt.gca().texts}
+    border = plt.gca().lines[0].get_xdata()[0]
+    assert places["code: 64 bytes"] < border < places["exact: 8,192 bytes"]
+    assert places["in memory"] < border < places["on disk, to refine"]

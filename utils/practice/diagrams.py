@@ -111,3 +111,52 @@ def show_layers() -> None:
     ax.plot(*locate(*path[-1]), "*", color=BLUE, ms=13)
     ax.text(4.3, 2.72, "start", color=BLUE, fontsize=TEXT)
     ax.text(6.25, 0.62, "nearest", color=BLUE, fontsize=TEXT)
+
+
+def show_codes() -> None:
+    """Draw how product quantisation turns a vector into a code, and back."""
+    ax = _make_canvas(8.6, 3.9)
+    numbers = {"piece 0": 17, "piece 1": 203, "piece 2": 5, "piece 15": 90}
+    for text, height in {
+        "a vector: 2,048 numbers,\n8,192 bytes": 3.6,
+        "a codebook per piece:\n256 typical pieces": 2.35,
+        "the code: 16 bytes": 1.2,
+        "decoded: 2,048 numbers,\nnearly the vector": 0.35,
+    }.items():
+        ax.text(0.1, height, text, va="center", fontsize=TEXT)
+    for place, (piece, number) in enumerate(numbers.items()):
+        left = 2.4 + 1.5 * place + (0.2 if place == 3 else 0)
+        _draw_box(ax, (left, 3.4), (1.4, 0.4), f"{piece}\n128 numbers")
+        _draw_arrow(ax, (left + 0.7, 3.35), (left + 0.7, 2.95))
+        for row, entry in enumerate(["0 …", f"{number}: nearest", "… 255"]):
+            color = PALE if row == 1 else "white"
+            corner = (left + 0.1, 2.6 - 0.35 * row)
+            _draw_box(ax, corner, (1.2, 0.35), entry, color=color)
+        _draw_arrow(ax, (left + 0.7, 1.85), (left + 0.7, 1.45))
+        _draw_box(ax, (left + 0.35, 1.0), (0.7, 0.4), f"{number}", color=PALE)
+        _draw_arrow(ax, (left + 0.7, 0.95), (left + 0.7, 0.6))
+        _draw_box(ax, (left, 0.15), (1.4, 0.4), f"entry {number}", color=PALE)
+    for height in (3.6, 2.4, 1.2, 0.35):
+        ax.text(6.9, height, "…", ha="center", va="center", fontsize=TEXT)
+
+
+def show_bytes() -> None:
+    """Draw where the bytes of an IVFPQ index go: once, per vector, and on the disk."""
+    ax = _make_canvas(8.6, 2.6)
+    _draw_box(ax, (0.1, 1.35), (2.0, 0.6), "64 centroids of cells\n64 × 8,192 bytes")
+    _draw_box(ax, (0.1, 0.6), (2.0, 0.6), "codebooks\n256 × 8,192 bytes")
+    for row, name in enumerate(["vector 0", "vector 1", "vector 2", "…"]):
+        bottom, last = 1.6 - 0.4 * row, name == "…"
+        ax.text(2.7, bottom + 0.2, name, va="center", fontsize=TEXT)
+        for left, width, text, color in (
+            (3.4, 1.0, "id: 8 bytes", "white"),
+            (4.4, 1.3, "code: 64 bytes", PALE),
+            (6.3, 2.1, "exact: 8,192 bytes", "white"),
+        ):
+            text = "…" if last else text
+            _draw_box(ax, (left, bottom), (width, 0.4), text, color=color)
+    for middle, text in {1.1: "once", 4.55: "per vector", 7.35: "per vector"}.items():
+        ax.text(middle, 2.35, text, ha="center", fontsize=TEXT, color=BLUE)
+    ax.plot([6.0, 6.0], [0.3, 2.5], "--", color="gray")
+    ax.text(3.0, 0.1, "in memory", ha="center", va="center", fontsize=TEXT)
+    ax.text(7.35, 0.1, "on disk, to refine", ha="center", va="center", fontsize=TEXT)
