@@ -323,14 +323,15 @@ def show_codebooks(panels: Mapping[str, tuple[ndarray, ndarray]]) -> None:
     """Draw what a product quantiser of two numbers can express: a grid of points.
 
     A panel is (points, codebooks): codebooks of shape (2, c) are the centroids of the
-    first and of the second number. Every pair of them is a point of the grid.
+    first and of the second number, sorted. Every pair of them is a code; lines separate
+    what goes to one code from what goes to the next.
     """
     places = zip(_make_panels(len(panels), 4, 3.9), panels.items(), strict=True)
     for ax, (title, (points, (first, second))) in places:
         ax.plot(*points.T, ".", color="gray", ms=3, label=f"n = {len(points):,}")
-        for x in first:
+        for x in (first[1:] + first[:-1]) / 2:
             ax.axvline(x, color=BLUE, lw=0.6, alpha=0.6)
-        for y in second:
+        for y in (second[1:] + second[:-1]) / 2:
             ax.axhline(y, color=BLUE, lw=0.6, alpha=0.6)
         grid = np.array(np.meshgrid(first, second)).reshape(2, -1)
         ax.plot(*grid, "+", color=RED, ms=9, mew=2, label=f"{grid.shape[1]} codes")
