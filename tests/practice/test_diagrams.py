@@ -56,3 +56,17 @@ def test_exact_vectors_are_kept_outside_the_memory():
     border = plt.gca().lines[0].get_xdata()[0]
     assert places["code: 64 bytes"] < border < places["exact: 8,192 bytes"]
     assert places["in memory"] < border < places["on disk, to refine"]
+
+
+def test_a_page_of_five_bounds_the_recall_of_thirty():
+    diagrams.show_recall_ceiling(5, 30)
+    assert "recall@5 is at most 5 / 30 = 0.17" in texts()
+    boxes = plt.gca().patches
+    filled = [box for box in boxes if box.get_facecolor() != (1, 1, 1, 1)]
+    assert (len(boxes), len(filled)) == (30 + 5, 5 + 5)
+
+
+def test_each_resample_of_the_bootstrap_has_its_own_mean():
+    diagrams.show_bootstrap()
+    means = [word for word in texts() if word.startswith("mean")]
+    assert means == ["mean 0.40", "mean 0.54", "mean 0.18", "mean 0.48"]

@@ -160,3 +160,47 @@ def show_bytes() -> None:
     ax.plot([6.0, 6.0], [0.3, 2.5], "--", color="gray")
     ax.text(3.0, 0.1, "in memory", ha="center", va="center", fontsize=TEXT)
     ax.text(7.35, 0.1, "on disk, to refine", ha="center", va="center", fontsize=TEXT)
+
+
+def show_recall_ceiling(k: int = 5, n_relevant: int = 30) -> None:
+    """Draw why recall@k cannot reach 1: the page has fewer places than there are hits.
+
+    `n_relevant` is R, at least `k`; both small enough to be drawn side by side.
+    """
+    ax = _make_canvas(8.6, 2.1)
+    side = 8.2 / n_relevant
+    for place in range(n_relevant):
+        color = PALE if place < k else "white"
+        _draw_box(ax, (0.2 + side * place, 0.5), (side, 0.3), color=color)
+    for rank in range(k):
+        _draw_box(ax, (0.2 + 0.6 * rank, 1.3), (0.6, 0.4), f"✓ {rank + 1}", color=PALE)
+    ax.text(0.2, 1.82, f"a perfect page of k = {k}", fontsize=TEXT)
+    ax.text(0.2, 0.25, f"all R = {n_relevant} relevant pictures", fontsize=TEXT)
+    _draw_arrow(ax, (0.2 + side * k / 2, 1.27), (0.2 + side * k / 2, 0.83))
+    ceiling = f"recall@{k} is at most {k} / {n_relevant} = {k / n_relevant:.2f}"
+    ax.text(0.6 * k + 0.6, 1.5, ceiling, va="center", fontsize=TEXT, color=BLUE)
+
+
+def show_bootstrap() -> None:
+    """Draw how scores of the same queries, drawn again, give an interval of the mean."""
+    ax = _make_canvas(8.6, 2.6)
+    scores = [0.1, 0.5, 0.2, 0.9, 0.3]
+    draws = [[1, 3, 3, 0, 4], [2, 0, 0, 4, 2], [4, 1, 2, 3, 1]]
+    for row, score in enumerate(scores):
+        _draw_box(ax, (0.3, 2.0 - 0.4 * row), (1.1, 0.4), f"query {row}: {score}")
+    mean = sum(scores) / len(scores)
+    ax.text(0.85, 0.12, f"mean {mean:.2f}", ha="center", fontsize=TEXT)
+    for line, drawn in enumerate(draws):
+        bottom = 1.9 - 0.6 * line
+        _draw_arrow(ax, (1.45, 1.4), (2.35, bottom + 0.2))
+        for column, row in enumerate(drawn):
+            color = PALE if drawn.count(row) > 1 else "white"
+            corner = (2.4 + 0.5 * column, bottom)
+            _draw_box(ax, corner, (0.5, 0.4), f"{scores[row]}", color=color)
+        _draw_arrow(ax, (4.95, bottom + 0.2), (5.35, bottom + 0.2))
+        mean = sum(scores[row] for row in drawn) / len(drawn)
+        ax.text(5.4, bottom + 0.2, f"mean {mean:.2f}", va="center", fontsize=TEXT)
+    ax.text(3.65, 0.3, "five drawn with replacement; …", ha="center", fontsize=TEXT)
+    _draw_arrow(ax, (6.2, 1.5), (6.75, 1.5))
+    text = "10,000 means:\nthe middle 95 %\nare the interval"
+    _draw_box(ax, (6.8, 1.1), (1.6, 0.8), text, color=PALE)
