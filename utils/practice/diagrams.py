@@ -182,7 +182,7 @@ def show_recall_ceiling(k: int = 5, n_relevant: int = 30) -> None:
 
 
 def show_bootstrap() -> None:
-    """Draw how scores of the same queries, drawn again, give an interval of the mean."""
+    """Draw how the scores, drawn again and again, give an interval of their mean."""
     ax = _make_canvas(8.6, 2.6)
     scores = [0.1, 0.5, 0.2, 0.9, 0.3]
     draws = [[1, 3, 3, 0, 4], [2, 0, 0, 4, 2], [4, 1, 2, 3, 1]]
@@ -200,7 +200,8 @@ def show_bootstrap() -> None:
         _draw_arrow(ax, (4.95, bottom + 0.2), (5.35, bottom + 0.2))
         mean = sum(scores[row] for row in drawn) / len(drawn)
         ax.text(5.4, bottom + 0.2, f"mean {mean:.2f}", va="center", fontsize=TEXT)
-    ax.text(3.65, 0.3, "five drawn with replacement; …", ha="center", fontsize=TEXT)
+    note = "five drawn with replacement (blue: more than once)"
+    ax.text(3.65, 0.3, note, ha="center", fontsize=TEXT)
     _draw_arrow(ax, (6.2, 1.5), (6.75, 1.5))
     text = "10,000 means:\nthe middle 95 %\nare the interval"
     _draw_box(ax, (6.8, 1.1), (1.6, 0.8), text, color=PALE)
