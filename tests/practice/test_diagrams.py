@@ -70,3 +70,26 @@ def test_each_resample_of_the_bootstrap_has_its_own_mean():
     diagrams.show_bootstrap()
     means = [word for word in texts() if word.startswith("mean")]
     assert means == ["mean 0.40", "mean 0.54", "mean 0.18", "mean 0.48"]
+
+
+def test_a_folded_convolution_does_what_two_layers_did():
+    diagrams.show_folding()
+    drawn = texts()
+    assert {"as trained", "folded"} <= set(drawn)
+    assert any("(bias − mean) · scale + beta" in text for text in drawn)
+    assert drawn.count("the same\nnumbers") == 2
+
+
+def test_flat_moves_ids_and_a_tombstone_does_not():
+    diagrams.show_tombstones()
+    drawn = texts()
+    assert {"id 1  B", "id 1  C", "†  B"} <= set(drawn)
+    assert drawn.count("id 3  D") == 2, "only Flat has lost the id 3"
+
+
+def test_the_pointer_moves_only_when_the_new_generation_is_written():
+    diagrams.show_generations()
+    drawn = texts()
+    assert [drawn.count(f"generation {number}") for number in (1, 2)] == [3, 2]
+    ends = [a.xy[1] for a in plt.gca().texts if getattr(a, "arrow_patch", None)]
+    assert ends[0] == ends[1] > ends[2]

@@ -205,3 +205,53 @@ def show_bootstrap() -> None:
     _draw_arrow(ax, (6.2, 1.5), (6.75, 1.5))
     text = "10,000 means:\nthe middle 95 %\nare the interval"
     _draw_box(ax, (6.8, 1.1), (1.6, 0.8), text, color=PALE)
+
+
+def show_folding() -> None:
+    """Draw how a convolution and its batch norm become one convolution."""
+    ax = _make_canvas(8.6, 2.2)
+    two = ["convolution\nx * kernel + bias", "batch norm\n(x − mean) · scale + beta"]
+    one = "one convolution\nkernel · scale,   (bias − mean) · scale + beta"
+    for left, text in zip((1.6, 4.5), two, strict=True):
+        _draw_box(ax, (left, 1.4), (2.3, 0.6), text)
+        _draw_arrow(ax, (left - 0.6, 1.7), (left - 0.05, 1.7))
+    _draw_box(ax, (1.6, 0.2), (5.2, 0.6), one, color=PALE)
+    _draw_arrow(ax, (1.0, 0.5), (1.55, 0.5))
+    for height, name in ((1.7, "as trained"), (0.5, "folded")):
+        ax.text(0.05, height, name, va="center", fontsize=TEXT)
+        _draw_arrow(ax, (6.85, height), (7.4, height))
+        ax.text(7.5, height, "the same\nnumbers", va="center", fontsize=TEXT)
+    ax.text(
+        4.2, 1.1, "scale = gamma / √(variance + epsilon)", ha="center", fontsize=TEXT
+    )
+
+
+def show_tombstones() -> None:
+    """Draw an index before and after id 1 is removed: by FAISS, and by a tombstone."""
+    ax = _make_canvas(8.6, 2.2)
+    rows = {
+        "before": ["id 0  A", "id 1  B", "id 2  C", "id 3  D"],
+        "FAISS Flat: later ids shift": ["id 0  A", "id 1  C", "id 2  D"],
+        "tombstone: B stays, skipped": ["id 0  A", "†  B", "id 2  C", "id 3  D"],
+    }
+    for row, (name, texts) in enumerate(rows.items()):
+        bottom = 1.6 - 0.7 * row
+        ax.text(0.1, bottom + 0.2, name, va="center", fontsize=TEXT)
+        for column, text in enumerate(texts):
+            color = "lightgray" if "†" in text else PALE
+            _draw_box(ax, (3.4 + 1.2 * column, bottom), (1.1, 0.4), text, color=color)
+
+
+def show_generations() -> None:
+    """Draw how a save becomes valid in one step, by a tiny file that names it."""
+    ax = _make_canvas(8.6, 1.9)
+    moments = {"1. before": (1, 1), "2. write beside": (1, 2), "3. point to it": (2, 2)}
+    for column, (name, (current, written)) in enumerate(moments.items()):
+        left = 0.1 + 2.95 * column
+        ax.text(left, 1.65, name, fontsize=TEXT)
+        _draw_box(ax, (left, 0.85), (0.9, 0.45), "CURRENT", color=PALE)
+        for number in range(1, written + 1):
+            bottom = 1.0 - 0.7 * (number - 1)
+            text = f"generation {number}"
+            _draw_box(ax, (left + 1.3, bottom), (1.25, 0.5), text)
+        _draw_arrow(ax, (left + 0.9, 1.07), (left + 1.28, 1.95 - 0.7 * current))
