@@ -181,7 +181,7 @@ def show_intervals(
         text = "{:z.{d}f} [{:z.{d}f}, {:z.{d}f}]".format(*three, d=digits)
         ax.text(1.02, row, text, va="center", transform=ax.get_yaxis_transform())
     ax.set_yticks(rows, list(estimates), parse_math=False)
-    ax.invert_yaxis()  # the first on top
+    ax.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     ax.grid(axis="x", alpha=0.3)
 
 
