@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 # Each has a budget of lines: to grow, let something go first, or argue.
 BUDGETS = {
     "course": 2500,
-    "practice": 520,
+    "practice": 580,
     "collection": 3050,
     "fast": 400,
     "beyond": 550,
