@@ -72,12 +72,12 @@ def show_results(
     *,
     query_titles: Titles = (),
     titles: Sequence[Titles] = (),
-    right: Sequence[Sequence[bool]] = (),
+    right: Sequence[Sequence[bool | None]] = (),
 ) -> None:
     """Draw one row per query: the query in a blue frame, then what was found.
 
     Each query has its `results`, best first, as many as were found, and their `titles`.
-    `right` tells which of them are of the right kind. Left out: no frames.
+    `right` tells which of them are of the right kind; None is unknown: no frame.
     """
     if not len(queries) or len(queries) != len(results):
         raise ValueError(
@@ -90,9 +90,9 @@ def show_results(
         title = query_titles[row] if len(query_titles) else "query"
         _draw_picture(axes[row, 0], query, title, color=BLUE)
         for column, picture in enumerate(results[row]):
+            good = right[row][column] if len(right) else None
             sign, color, style = "", None, "-"
-            if len(right):
-                good = right[row][column]
+            if good is not None:
                 sign, color, style = ("✓ ", GREEN, "-") if good else ("✗ ", RED, "--")
             title = sign + (titles[row][column] if len(titles) else "")
             ax = axes[row, column + 1]

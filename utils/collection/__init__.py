@@ -1,6 +1,7 @@
 """A collection of pictures that lives: searched, changed, saved.
 
 - `search`: `ImageSearch`, which puts the others together; `hits`: its results
+- `folders`: a folder of your own pictures; `report`: results on a page to mail
 - `extraction`, `cache`: files to vectors, each computed once
 - `catalogue`: what an id means; `changes`: what has changed
 - `vector_index`: an index whose ids stay
