@@ -8,4 +8,7 @@
 - `factory`: which kinds it may be; `faiss_parts`: what FAISS's indexes consist of;
   `index_format`: what their files must look like
 - `bundles`: sets of files, saved whole; `index_store`, `collection_store`: in them
+- `kept`: what `ImageSearch` is besides searching: loaded, saved, merged, open to change
+- `difference`: what one state has and another has not; `journal`: many of them, on the
+  disk before they are answered; `home`: what is known of a folder; `locks`: whose it is
 """
