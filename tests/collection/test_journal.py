@@ -144,6 +144,26 @@ def test_a_disk_that_fails_leaves_the_journal_as_it_was(path, monkeypatch):
     assert read_records(path.read_bytes(), path).payloads == [b"one"]
 
 
+def test_an_interrupted_record_is_written_or_not_and_the_next_follows_it(
+    path, monkeypatch
+):
+    journal, fsync = Journal(path.parents[1], path.parent.name), os.fsync
+    journal.append(b"one")
+
+    def interrupt(descriptor):
+        fsync(descriptor)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.collection.journal.os.fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append(b"two")
+    assert read_records(path.read_bytes(), path).payloads == [b"one"]
+    path.write_bytes(path.read_bytes() + b"half")  # interrupted once more
+    journal.append(b"three")
+    assert read_records(path.read_bytes(), path).payloads == [b"one", b"three"]
+
+
 # ------------------------------------------------------------------------- contents
 def unit(*numbers: int) -> np.ndarray:
     return np.eye(8, dtype="float32")[list(numbers)]

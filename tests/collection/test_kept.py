@@ -12,6 +12,7 @@ from painted import paint
 
 from utils.collection import kept
 from utils.collection.bundles import read_bundle, write_bundle
+from utils.collection.journal import Journal
 from utils.collection.locks import SaveConflictError
 from utils.collection.search import ImageSearch
 from utils.errors import IndexFileError, LookalikeError
@@ -337,6 +338,7 @@ def test_a_change_that_cannot_be_written_has_not_happened(durable, load, monkeyp
     assert whole(durable) == whole(load())
 
 
+@posix
 def test_a_disk_without_locks_is_no_place_for_durable_changes(saved, monkeypatch):
     def refuse(*_):
         raise OSError(38, "no locks on this disk")
@@ -377,6 +379,25 @@ def test_a_bundle_without_a_lineage_is_one_of_its_own(load, saved, folder):
     one.save(saved)
     two.save(saved, merge=True)
     assert set(load().items) == set(range(2, 12))
+
+
+def test_an_interruption_after_the_change_was_written_does_not_undo_it(
+    durable, load, monkeypatch
+):
+    append = Journal.append
+
+    def interrupted(self, payload):
+        append(self, payload)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            durable.remove([0])
+    assert whole(load()) == whole(durable)
+    durable.remove([1])
+    assert whole(load()) == whole(durable)
+    assert set(durable.items) == set(range(2, 12))
 
 
 # ------------------------------------------------------------- crowds, and kills

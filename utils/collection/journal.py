@@ -52,12 +52,17 @@ class Journal:
     def __init__(self, folder: Path, generation: str) -> None:
         self.path = folder / generation / JOURNAL
         records = read_records(read_journal_file(folder, generation), self.path)
-        self._end, self._sha256 = records.end, records.sha256
-        self.count = len(records.payloads)
+        # Replaced whole, by which a record counts: where it ends, its sha256, how many.
+        self._last = records.end, records.sha256, len(records.payloads)
         self._file = open(self.path, "ab", buffering=0, opener=_open_plain)
-        self._file.truncate(self._end)  # what was never acknowledged
+        self._file.truncate(records.end)  # what was never acknowledged
         os.fsync(self._file.fileno())
         sync_folder(self.path.parent)
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self._last[2]
 
     def append(self, payload: bytes) -> None:
         """Write a record, and wait until it is on the disk; all of it or nothing.
@@ -70,20 +75,19 @@ class Journal:
                 "durable changes. It has been closed. Open it again: "
                 "ImageSearch.open(folder, durable=True)."
             )
-        record = framed(payload, self._sha256)
+        end, sha256, count = self._last
+        record = framed(payload, sha256)
         try:
+            self._file.truncate(end)  # if even the cleaning up below has failed
             left = memoryview(record)
             while left:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
+            self._last = end + len(record), record[8:40], count + 1
         except BaseException:
-            try:
-                self._file.truncate(self._end)
-            except OSError:  # nobody knows what is there: no more on top of it
-                self.close()
+            if self.count == count:
+                self._file.truncate(end)
             raise
-        self._end += len(record)
-        self._sha256, self.count = record[8:40], self.count + 1
 
     @property
     def closed(self) -> bool:

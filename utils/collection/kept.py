@@ -367,12 +367,17 @@ class KeptCollection:
             sorted(set(gone)), relabelled or {}, dict(enumerate(new, first)), vectors
         )
         after = State(*change.applied(state.index, state.catalogue))
-        if self._tenancy is not None and (change.gone or change.changed or new):
-            self._tenancy.journal.append(encoded(change, self.root))
-            home = self._homes[self._tenancy.folder]
-            count = self._tenancy.journal.count
-            home.version = home.version._replace(changes=count)
-        self._state = after
+        if self._tenancy is None or not (change.gone or change.changed or new):
+            self._state = after
+            return
+        home, journal = self._homes[self._tenancy.folder], self._tenancy.journal
+        before, self._state = journal.count, after
+        try:
+            journal.append(encoded(change, self.root))
+        finally:  # an interruption is none if the change is written
+            if journal.count == before:
+                self._state = state
+            home.version = home.version._replace(changes=journal.count)
 
     def _reserve_ids(self, n: int) -> int:
         """Return the first of n ids that no other writer of its home gives."""

@@ -33,7 +33,8 @@ def locked(folder: Path) -> Iterator[bool]:
     """Keep other writers out; yields False where the file system has no locks.
 
     Without locks two writers are still apart, each in its own generation, but none may
-    clean up.  `TimeoutError` if another process has been saving for a minute.
+    clean up, and of two saves in the same moment one may win unseen.  `TimeoutError` if
+    another process has been saving for a minute.
     """
     # A soft lock, filelock's own way out, would outlive a killed process.
     lock = FileLock(folder / LOCK, fallback_to_soft=False)
