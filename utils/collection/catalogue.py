@@ -11,8 +11,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from utils.errors import IndexFileError, printable
-from utils.images import expanded
+from utils.errors import IndexFileError, expanded, printable
 
 ADVICE = "Build the collection again and save it."
 

@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path, PureWindowsPath
 
 from utils.collection.hits import Hit
-from utils.errors import PictureError, printable
-from utils.images import PicturePath, PictureSource, expanded, name_of, thumbnail
+from utils.errors import PictureError, expanded, printable
+from utils.images import PicturePath, PictureSource, name_of, thumbnail
 
 # Its policy lets nothing be loaded or run, even if a name got past the escaping.
 PAGE = """<!DOCTYPE html>
