@@ -24,7 +24,7 @@ WRONG_ANSWERS = {
         "int(((labels[nearest] != labels[:, None]).mean(axis=1) < 0.5).sum())": (
             "own kind"
         ),
-        "int((labels[nearest] != labels[:, None]).sum())": "outside these limits",
+        "int((labels[nearest] != labels[:, None]).sum())": "counts strangers",
         "int((labels[nearest] != labels[:, None]).any(axis=1).sum())": (
             "single stranger"
         ),
