@@ -33,6 +33,7 @@ PALETTE = (BLUE, "#E69F00", GREEN, "#CC79A7", RED, "#56B4E9")
 MARKERS = "osD^vP"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
 TWO_NUMBERS = {"xlabel": "first number", "ylabel": "second number"}
+LONGEST = 200  # characters of a title; thousands would take seconds to draw
 SMALL = 8  # points: titles, legends, numbers on bars
 
 Options = dict[str, Any]
@@ -401,6 +402,7 @@ def _make_grid(
 def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
     """Write folder names as they are: no mathematics in $, no half characters."""
     text = title.encode(errors="replace").decode()
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     ax.set_title(text, fontsize=SMALL, color=color, parse_math=False)
 
 
