@@ -63,6 +63,9 @@ class Memory:
 
 
 MEMORY = Memory(400_000_000)
+# In blocks of 16 MB, Pillow's own size, glibc would keep what a thread has freed for
+# this thread: the next ones would take theirs beside it.
+Image.core.set_block_size(1 << 26)
 
 
 def decode(
