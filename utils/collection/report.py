@@ -1,7 +1,7 @@
 """Results as one HTML page that can be mailed: its pictures are inside it.
 
-The page shows small copies, made of the pixels alone: no place where a photo was taken
-and no folder of yours goes with it. File names do.
+The page shows small copies, made of the pixels alone, so no place where a photo was
+taken, and no path of yours. File names and labels are shown.
 """
 
 import base64
@@ -33,7 +33,7 @@ img {{ width: 100%; aspect-ratio: 1; object-fit: contain }}
 li:first-child img {{ outline: 3px solid #3a8fc7 }}
 </style>
 <h1>{title}</h1>
-<p>The first picture of each row is the query. Numbers are cosine similarities.</p>
+<p>An outlined picture is a query; its hits follow, with cosine similarities.</p>
 {rows}
 </html>
 """
