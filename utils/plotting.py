@@ -218,9 +218,9 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
         look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
         ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
-        for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
-            below: Options = {"xytext": (4, -11), "textcoords": "offset points"}
-            ax.annotate(text, point, fontsize=SMALL, color=PALETTE[k], **below)
+        below: Options = {"xytext": (4, -11), "textcoords": "offset points"}
+        for text, px, py in zip(*named, x[0], y[0], strict=True) if named else ():
+            ax.annotate(text, (px, py), fontsize=SMALL, color=PALETTE[k], **below)
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
 
