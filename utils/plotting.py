@@ -254,7 +254,7 @@ def show_directions(vectors: Mapping[str, tuple[float, float]]) -> None:
     start = np.arctan2(y0, x0)
     for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
-        ax.annotate(name, (x, y), color=color)
+        ax.annotate(name, (x, y), (4, 3), textcoords="offset points", color=color)
         if far := np.hypot(x - x0, y - y0):
             ax.plot([x0, x], [y0, y], "--", color=color, lw=1)
             ax.text((x0 + x) / 2, (y0 + y) / 2, f" distance {far:.2f}", color=color)
