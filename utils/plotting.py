@@ -212,7 +212,7 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
     A curve is x values, y values and, if wanted, the names of its points. A value is
     three numbers, itself and the ends of its interval; more (of a `Timing`) are cut.
     """
-    ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log", ymargin=0.12)
     for k, (curve, (xs, ys, *named)) in enumerate(curves.items()):
         x, y = (np.array([three[:3] for three in values]).T for values in (xs, ys))
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
