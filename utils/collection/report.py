@@ -1,7 +1,6 @@
 """Results as one HTML page that can be mailed: its pictures are inside it.
 
-The page shows small copies, made of the pixels alone, so no place where a photo was
-taken, and no path of yours. File names and labels are shown.
+Small copies made of pixels alone: no place, no path. File names and labels do show.
 """
 
 import base64
