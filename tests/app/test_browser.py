@@ -1,4 +1,4 @@
-"""Notebook 08 in a real browser: JupyterLab, and Voilà, both on this machine.
+"""Lesson 14 in a real browser: JupyterLab, and Voilà, both on this machine.
 
 Needs Chromium: at LOOKALIKE_CHROMIUM, or `chromium` or `google-chrome` on the path.
 Without it the tests are skipped, or fail if LOOKALIKE_BROWSER=required says that it
@@ -33,6 +33,7 @@ TOKEN = "lookalike-test"
 START_SECONDS, RUN_SECONDS, STEP_SECONDS = 120, 180, 30
 WIDTH, HEIGHT = 1000, 1400
 QUERY = ROOT / "images" / "boat" / "boat_3_1.jpg"  # it finds itself
+HELD_OUT = ROOT / "images" / "candle" / "candle_4_5.jpg"  # not in the collection
 MARKUP = "<img src=x onerror=alert(1)>.jpg"
 
 
@@ -273,8 +274,16 @@ def start(page, *, k=5):
 
 
 def keep_screenshot(page):
+    """Keep a picture of an answer; its query is one that cannot find itself."""
     folder = os.environ.get("LOOKALIKE_SCREENSHOTS")
     if folder and page.kind == "voila":
+        shown = pictures(page)
+        data = HELD_OUT.read_bytes()
+        upload(
+            page, {"name": "my candle.jpg", "mimeType": "image/jpeg", "buffer": data}
+        )
+        expect(page, r"like my candle\.jpg")
+        wait_until(lambda: pictures(page) != shown and tiles(page).count() == 5)
         page.mouse.move(0, 0)
         path = Path(folder) / "query.jpg"
         app(page).screenshot(path=path, type="jpeg", quality=85)
