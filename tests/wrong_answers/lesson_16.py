@@ -2,14 +2,14 @@
 
 WRONG_ANSWERS = {
     1: {
-        "beta - mean * gamma / np.sqrt(variance + epsilon)": "own bias",
-        "bias * gamma / np.sqrt(variance + epsilon) + beta": "take off first",
-        "(bias - mean) * gamma / np.sqrt(variance + epsilon)": "in the end",
-        "(bias - mean) * gamma / (variance + epsilon) + beta": "divide by",
-        "(bias - mean) * gamma / np.sqrt(variance) + beta": "Epsilon",
-        "gamma / np.sqrt(variance + epsilon)": "what the kernel",
-        "bias + beta": "picture of zeros",
-        "numbers": "shape (5, 4)",
+        "(beta - mean * gamma / np.sqrt(variance + epsilon)) @ matrix": "own bias",
+        "beta @ matrix + bias": "take off first",
+        "-mean * gamma / np.sqrt(variance + epsilon) @ matrix + bias": "in the end",
+        "(beta - mean * gamma / (variance + epsilon)) @ matrix + bias": "divide by",
+        "(beta - mean * gamma / np.sqrt(variance)) @ matrix + bias": "Epsilon",
+        "bias": "picture of zeros",
+        "beta - mean * gamma / np.sqrt(variance + epsilon)": "Received 3",
+        "matrix": "shape (3, 4)",
     },
     2: {
         "lambda case: 1000 / (sum(case.values()) - case['threads'])": "wait for",
