@@ -1,0 +1,48 @@
+"""Serve a saved search: ``python -m utils.service output/my_search``.
+
+It listens on this computer only, unless ``--host`` says otherwise.  What can be set is in
+`utils.service.settings`; a token in ``LOOKALIKE_SERVICE_TOKEN`` lets those who know it add
+and remove pictures.
+"""
+
+import argparse
+import logging
+import sys
+
+import uvicorn
+
+from utils.errors import LookalikeError
+from utils.service.application import create_application
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM; what was accepted is answered first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.service", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("folder", help="what ImageSearch.save wrote")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="default: this computer only"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        uvicorn.run(
+            create_application(options.folder),
+            host=options.host,
+            port=options.port,
+            log_level="warning" if options.port else "info",
+            access_log=False,  # ours says less: no client, no label
+            server_header=False,
+            h11_max_incomplete_event_size=32_768,  # bytes of headers
+            timeout_keep_alive=10,
+        )
+    except LookalikeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The collection that is served: how it is opened, changed, saved, and renewed.
+
+With a token the service is the collection's only writer: each change is in the journal
+before it is answered, and saved when the service ends.  Without one it only reads, and
+takes over every newer save, while questions that came before are answered by the old.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from utils.app.query import QueryHandler
+from utils.beyond.networks import load_network
+from utils.collection.collection_store import version_in
+from utils.collection.hits import Hit
+from utils.collection.search import ImageSearch
+from utils.embeddings import Embedder, load_embedder
+from utils.errors import LookalikeError
+from utils.service.batching import BatchingEmbedder
+from utils.service.metrics import Metrics
+from utils.service.settings import Settings
+
+log = logging.getLogger("lookalike.service")
+
+
+class Served:
+    """A saved collection behind a query handler.
+
+    `folder` is what `ImageSearch.save` wrote; `embedder` the network that made it, by
+    default found by the name of its pipeline.  `close` when done.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        embedder: Embedder | None = None,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        self.settings = settings
+        self.writable = settings.token is not None
+        self._changing = threading.Lock()
+        self._unsaved = False
+        self._version = version_in(self.folder)
+        if embedder is None:
+            embedder = embedder_of(ImageSearch.load(self.folder, mmap=True).pipeline)
+        self.embedder = BatchingEmbedder(
+            embedder,
+            batch_size=settings.batch_size,
+            wait=settings.batch_milliseconds / 1000,
+            on_batch=metrics.batches.observe,
+        )
+        self._warm()
+        self.handler = self._open()
+
+    def add(self, data: bytes, label: str) -> Hit:
+        """Add a picture; `LookalikeError` or `PictureError` says why not."""
+        with self._changing:
+            self._unsaved = True
+            return self.handler.remember(data, label)
+
+    def remove(self, id: int) -> None:
+        """Remove a picture, and its file if the service wrote it; KeyError if none."""
+        with self._changing:
+            path = self.handler.search.path_of(id)
+            self.handler.search.remove([id])
+            self._unsaved = True
+            if self.handler.keep_in and path.parent == self.handler.keep_in:
+                path.unlink(missing_ok=True)
+
+    def renew(self) -> bool:
+        """Take over a newer save if there is one; False if there is none."""
+        if self.writable or (version := version_in(self.folder)) == self._version:
+            return False
+        try:
+            self.handler = self._open()
+        except (LookalikeError, OSError):
+            log.exception("a newer save can't be read; the older one is served")
+            return False
+        self._version = version
+        return True
+
+    def close(self) -> None:
+        """Finish what waits for the network, and save what was changed."""
+        self.embedder.close()
+        with self._changing:
+            if self._unsaved:
+                self.handler.search.save(self.folder)
+            self.handler.search.close()
+
+    def _open(self) -> QueryHandler:
+        limits = {
+            "max_bytes": self.settings.max_bytes,
+            "max_pixels": self.settings.max_pixels,
+        }
+        if not self.writable:
+            search = ImageSearch.load(self.folder, embedder=self.embedder)
+            return QueryHandler(search, **limits)
+        search = ImageSearch.open(self.folder, durable=True, embedder=self.embedder)
+        keep_in = self.folder.with_name(f"{self.folder.name}_added").resolve()
+        return QueryHandler(search, keep_in=keep_in, **limits)
+
+    def _warm(self) -> None:
+        """Let the network build what it builds at its first batch."""
+        side = self.embedder.input_size
+        noise = np.random.default_rng(seed=0).integers(0, 256, (1, side, side, 3))
+        self.embedder.embed(noise.astype(np.uint8))
+
+
+def embedder_of(pipeline: str) -> Embedder:
+    """Load the network that a pipeline's name begins with."""
+    if pipeline.startswith("efficientnet_lite0-"):
+        return load_network("efficientnet_lite0", verbose=False)
+    return load_embedder(verbose=False)
