@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 os.environ["LOOKALIKE_WEIGHTS"] = "bundled"
+os.environ["TQDM_DISABLE"] = "1"  # a bar would be compared with what is stored
 
 # Doctests are collected by importing. These are not modules to import: a program that
 # a notebook's first cell runs, and makers' programs whose libraries are seldom here.

@@ -3,7 +3,8 @@ r"""Spoil saved collections at random, and see that each is refused or works.
     python tests/fuzz_bundles.py --seconds 3600 --seed 7
 
 Every case is a bundle with right hashes and wrong content (bytes, lengths, types, parts
-of other indexes, facts), loaded, searched, changed and saved in a process of its own.
+of other indexes, facts, the journal), loaded, searched, changed and saved in a process
+of its own.
 It must end without a signal, raise nothing but our errors and ValueError, take at most
 2 s and 500 MB, and touch no file beside it.  ``--case`` runs one again and shows it.
 """
@@ -30,7 +31,8 @@ from hostile import HOSTILE, HUGE_FACTORIES, draw  # noqa: E402
 from painted import FakeEmbedder, forge_index, paint  # noqa: E402
 
 from utils.collection import bundles  # noqa: E402
-from utils.collection.bundles import read_bundle  # noqa: E402
+from utils.collection.bundles import JOURNAL, read_bundle  # noqa: E402
+from utils.collection.journal import first_sha256, framed, read_records  # noqa: E402
 from utils.collection.search import ImageSearch  # noqa: E402
 from utils.errors import LookalikeError  # noqa: E402
 from utils.indexes import faiss  # noqa: E402
@@ -50,6 +52,7 @@ NUMBERS += [2**31 - 1, 2**31, 2**32, 2**33 + 1, 2**40, 2**61, 2**62, 2**63 - 1]
 FLOATS = [float("nan"), float("inf"), -float("inf"), 1e30, 3e38, -1e20, 1e16, 0.0]
 ODD = [None, True, -1, 0, 2**31, 2**63, 2**70, 1.5, float("nan"), "", "l2", [], {}]
 ODD += [[0], "x" * 100_000, "IVF8,Flat", "HNSW64", "PQ8x12np", "SQ4", *HUGE_FACTORIES]
+ODD_PATHS = ["../x.png", "/etc/passwd", "/", ".", "a//b", "x" * 300, "C:\\x", "\0"]
 FIRST_RANDOM = len(HOSTILE) + 2 * len(FACTORIES)
 SECONDS, MEGABYTES, PATIENCE = 2, 500, 30
 
@@ -138,6 +141,46 @@ def spoiled(
     return name, facts, bytes(content)
 
 
+def misstate_change(rng, content, facts, others):
+    """Put something odd in a place of a record's line of JSON."""
+    line, _, vectors = bytes(content).partition(b"\n")
+    try:
+        place = table = json.loads(line)
+        key = rng.choice(sorted(table))
+        while isinstance(place[key], list) and place[key] and rng.random() < 0.8:
+            place, key = place[key], rng.randrange(len(place[key]))
+        place[key] = rng.choice([*ODD, *ODD_PATHS, *range(298, 306)])
+        content[:] = json.dumps(table).encode() + b"\n" + vectors
+    except (ValueError, TypeError, LookupError):
+        flip(rng, content, facts, others)  # it was spoiled already
+
+
+JOURNAL_WAYS = [flip, cut, spoil_number, *[misstate_change] * 5]
+
+
+def spoiled_journal(seed: int, number: int, good: list[bytes], path: Path) -> bytes:
+    """Return a journal whose hashes fit, or hardly."""
+    rng = random.Random(f"{seed} {number} journal")
+    payloads, content = list(good), b""
+    if rng.random() < 0.2:
+        payloads = rng.choices(good, k=4)
+    for _ in range(rng.choice([0, 1, 1, 1, 3])):
+        which = rng.randrange(len(payloads))
+        spoiled = bytearray(payloads[which])
+        if len(spoiled) > 16:
+            rng.choice(JOURNAL_WAYS)(rng, spoiled, {}, [])
+        payloads[which] = bytes(spoiled)
+    sha256 = first_sha256(path)
+    for payload in payloads:
+        record = framed(payload, sha256)
+        content, sha256 = content + record, record[8:40]
+    if rng.random() < 0.2:
+        flipped = bytearray(content)
+        rng.choice([flip, renumber, cut])(rng, flipped, {}, [])
+        content = bytes(flipped)
+    return content
+
+
 # --- Using -----------------------------------------------------------------------
 class Scene:
     """A collection to be spoiled, and files beside it that must stay as they are."""
@@ -159,13 +202,41 @@ class Scene:
             search.save(self.folder)
             bundle = read_bundle(self.folder)
             self.good.append((bundle.facts["index"], bundle.files["index.faiss"]))
-        self.bundle = bundle
+        self.bundle, self.payloads = bundle, self.make_journal()
+
+    def make_journal(self) -> list[bytes]:
+        """Return records of a few changes to any of these collections."""
+        pictures = self.folder.parent / "pictures"
+        with ImageSearch.open(
+            self.folder, durable=True, embedder=self.embedder
+        ) as search:
+            search.add([paint(pictures / "d" / f"{i}.png", 2000 + i) for i in range(3)])
+            search.remove([7, 8, 301])
+            search.add(search.path_of(9), "other")
+        bundle = read_bundle(self.folder)
+        return read_records(bundle.journal, bundle.folder / JOURNAL).payloads
+
+    def forge(self, seed: int, number: int) -> str:
+        """Put a case in the folder, and return what it is."""
+        name, facts, content = spoiled(seed, number, self.good, self.victim)
+        with_journal = number >= FIRST_RANDOM and number % 3 == 0
+        if with_journal:
+            which = number % len(self.good)
+            name, (facts, content) = f"{FACTORIES[which]}: journal", self.good[which]
+        forge_index(self.bundle, self.folder, facts, content)
+        if with_journal:
+            path = read_bundle(self.folder).folder / JOURNAL
+            path.write_bytes(spoiled_journal(seed, number, self.payloads, path))
+        return name
 
     def use(self, number: int) -> None:
         """Do everything that one does with a collection."""
         queries = draw(3, seed=1)
-        search = ImageSearch.load(
-            self.folder, embedder=self.embedder, mmap=bool(number % 2)
+        search = ImageSearch.open(
+            self.folder,
+            embedder=self.embedder,
+            mmap=bool(number % 2),
+            durable=number % 5 == 0,
         )
         index = search.index
         for k in (1, 5, 400):
@@ -251,8 +322,7 @@ def fuzz(scene: Scene, *, seconds: float, seed: int) -> tuple[dict, list[str]]:
     bad, number, end = [], 0, time.monotonic() + seconds
     untouched = scene.seen_outside()
     while time.monotonic() < end or number < FIRST_RANDOM:
-        name, facts, content = spoiled(seed, number, scene.good, scene.victim)
-        forge_index(scene.bundle, scene.folder, facts, content)
+        name = scene.forge(seed, number)
         report = run(scene, number)
         expected = "refused" if number < len(HOSTILE) else "works"
         if number < FIRST_RANDOM and report != expected:
@@ -277,9 +347,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as base:
         scene = Scene(Path(base))
         if options.case is not None:
-            case = spoiled(options.seed, options.case, scene.good, scene.victim)
-            print(case[0], json.dumps(case[1])[:1000])
-            forge_index(scene.bundle, scene.folder, *case[1:])
+            print(scene.forge(options.seed, options.case))
+            print(json.dumps(read_bundle(scene.folder).facts)[:1000])
+            print(read_bundle(scene.folder).journal[:2000])
             scene.use(options.case)
             return 0
         outcomes, bad = fuzz(scene, seconds=options.seconds, seed=options.seed)

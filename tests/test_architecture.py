@@ -22,16 +22,19 @@ ROOT = Path(__file__).parents[1]
 # from itself. The course is `utils/*.py`, every other ring a folder.
 # Each has a budget of lines: to grow, let something go first, or argue.
 BUDGETS = {
-    "course": 2500,
-    "practice": 520,
-    "collection": 3050,
+    "pixels": 400,
+    "course": 2400,
+    "practice": 580,
+    # 190 for a reader's photos: their folder, a page to mail; 890 so that two writers,
+    # or one that is killed, lose nothing: locks, a journal, differences that merge
+    "collection": 4130,
     "fast": 400,
     "beyond": 550,
     "app": 850,
     "service": 450,
 }
 RINGS = tuple(BUDGETS)
-SHARED = "utils.errors"  # all that a module of the course imports of ours
+SHARED = "utils.errors"  # which all may import; of the course, its modules no other
 PROGRAMS = {"utils.start"}  # run by a notebook's first cell, imported by nobody
 
 # A database is a dependency like any other; NumPy belongs to everybody.
@@ -138,9 +141,11 @@ def wrong_directions(modules: dict[str, Module]) -> Iterator[str]:
                 yield f"{name} imports {other}, which is no module"
             elif other in PROGRAMS:
                 yield f"{name} imports {other}, which is a program"
+            elif other == SHARED:
+                continue
             elif RINGS.index(modules[other].ring) > RINGS.index(ring):
                 yield f"{name} imports {other}, of a later ring"
-            elif ring == "course" and other != SHARED:
+            elif ring == modules[other].ring == "course":
                 yield f"{name} imports {other}: a course module, only {SHARED}"
 
 
@@ -277,7 +282,7 @@ def test_functions_of_the_tools_are_not_too_long_either():
             assert _body_lines(function) <= TOOL_LINES, f"{path}: {function.name}"
 
 
-@pytest.mark.parametrize("ring", [*RINGS[1:], "tools"])
+@pytest.mark.parametrize("ring", sorted({*RINGS, "tools"} - {"course"}))
 def test_test_files_are_named_after_what_they_test(ring):
     """`test_browser` uses the app from outside; the course's stand among others."""
     source = ROOT / "tools" if ring == "tools" else ROOT / "utils" / ring

@@ -61,6 +61,12 @@ def test_wrong_results_differ_by_colour_frame_and_sign():
         assert frame.get_bbox().extents.tolist() == [-0.5, -0.5, 7.5, 7.5]
 
 
+def test_what_is_unknown_has_neither_frame_nor_sign():
+    plotting.show_results([PICTURE], [[PICTURE]], titles=[["0.9"]], right=[[None]])
+    assert titles() == ["query", "0.9"]
+    assert len(frames()) == 1, "the query's"
+
+
 def test_every_query_has_its_title_and_its_results_beside_it():
     first, second = np.full((4, 6, 3), 1), np.full((4, 6, 3), 2)
     plotting.show_results(

@@ -341,7 +341,7 @@ def make_client(notebook: NotebookNode, folder: Path) -> NotebookClient:
 
 def kernel_environment() -> dict[str, str]:
     """Variables of a kernel whose outputs are stored or compared."""
-    environment = os.environ | {"LOOKALIKE_WEIGHTS": "bundled"}
+    environment = os.environ | {"LOOKALIKE_WEIGHTS": "bundled", "TQDM_DISABLE": "1"}
     environment.pop("MPLBACKEND", None)  # it would make every figure vanish
     return environment
 

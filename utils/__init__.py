@@ -3,7 +3,7 @@
 The course, in this folder, is what the lessons call.  Each module stands alone (it
 imports only `errors`) and is the only one to import its library:
 
-- ``images`` (Pillow): find, open safely, turn upright, resize and batch pictures
+- ``images``: find, open safely, turn upright, resize and batch pictures
 - ``gallery``: the bundled pictures, their labels, splits and vectors, in one line
 - ``embeddings`` (Keras, TensorFlow): images to unit vectors, as notebook 02 does it
 - ``indexes`` (FAISS): build, search, save and load an index; arrays and ids only
@@ -12,8 +12,9 @@ imports only `errors`) and is the only one to import its library:
 - ``timing``, ``exercises``, ``errors``: plumbing
 - ``start``: run by the first cell of every notebook
 
-Around it, each ring a folder of its own:
+Below and around it, each ring a folder of its own:
 
+- ``pixels`` (Pillow): a file's bytes to pixels, within a budget of memory
 - ``practice``: a large collection, diagrams, and which index to choose
 - ``collection``: a collection that lives: added to, saved, searched by picture
 - ``fast``: the same network on other runtimes and in fewer bits

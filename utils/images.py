@@ -17,25 +17,29 @@ so the same picture always gives the same pixels.  In all functions here:
 
 import hashlib
 import io
-import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from utils.errors import LFS_POINTER, PictureError, check_k, printable
+from utils.errors import PictureError, check_k, printable
+from utils.pixels.decoding import (
+    FILTER,
+    MAX_PIXELS,
+    Image,
+    RefusedError,
+    Shrink,
+    check_beginning,
+    decode,
+    explain,
+)
 
-MAX_PIXELS = 64_000_000  # 192 MB once decoded; phones take up to 50 million
-MAX_SIDE = 65_535  # JPEG's own limit; far longer strips cost gigabytes to resize
 MAX_BYTES = 100_000_000
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # HEIC and AVIF aren't opened, but reported instead of passed over in silence.
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif".split()
@@ -83,6 +87,7 @@ def open_picture(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     enough: int | None = None,
+    shrink: Shrink | None = None,
 ) -> Image.Image:
     """Return a picture upright and in mode RGB, without metadata, or say why not.
 
@@ -99,17 +104,21 @@ def open_picture(
     `max_pixels` or `max_bytes` is refused before it is decoded; Pillow's own limit is
     178,956,970 pixels, twice its ``MAX_IMAGE_PIXELS``. A large JPEG may be decoded at a
     half, a quarter or an eighth of its size if both sides keep `enough` pixels.
+    `shrink` gets the upright width and height, and returns those that are wanted.
+    `utils.pixels.decoding` describes how memory is kept within limits.
     """
     name = name or name_of(source)
     try:
-        opened = _open_any(source, max_pixels, max_bytes, enough)
-        image = _to_rgb(opened)
-        _turn_upright(image, opened)
-    except _RefusedError as error:
+        if isinstance(source, str | os.PathLike):
+            source = _read(source, max_bytes)
+        elif isinstance(source, bytes | bytearray | memoryview):
+            source = bytes(source)
+            _check_length(len(source), max_bytes)
+        return decode(source, max_pixels=max_pixels, enough=enough, shrink=shrink)
+    except RefusedError as error:
         raise PictureError(name, str(error)) from error.__cause__
     except Exception as error:  # Pillow raises at least nine types on damaged files
-        raise PictureError(name, _explain(error, max_pixels)) from error
-    return image
+        raise PictureError(name, explain(error, max_pixels)) from error
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:
@@ -124,7 +133,7 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
             f"expected an RGB picture. Received: mode {image.mode}. "
             "Open it with open_picture."
         )
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR))
+    return np.array(image.resize((size, size), FILTER))
 
 
 def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
@@ -135,14 +144,21 @@ def load_picture(source: PictureSource, size: int, **limits: Any) -> np.ndarray:
     and printed pages had a cosine of at least 0.998 with those of the full decode;
     regular patterns finer than a pixel of the result can differ more.
     """
-    enough = 3 * check_k(size, "size")
-    return resize(open_picture(source, enough=enough, **limits), size)
+    square = check_k(size, "size"), size
+    image = open_picture(source, enough=3 * size, shrink=lambda _: square, **limits)
+    return np.array(image)
 
 
 def thumbnail(source: PictureSource, side: int, **limits: Any) -> bytes:
     """Return a small JPEG in the picture's own shape; no side is longer than `side`."""
-    image = open_picture(source, **limits)
-    image.thumbnail((check_k(side, "side"), side))
+    enough = 4 * check_k(side, "side")  # sharper than shrinking in one go
+
+    def shrink(size: tuple[int, int]) -> tuple[int, int]:
+        scale = min(1, enough / max(size))
+        return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+    image = open_picture(source, enough=enough, shrink=shrink, **limits)
+    image.thumbnail((side, side))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -156,7 +172,7 @@ def read_file(path: PicturePath, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     try:
         return _read(path, max_bytes)
-    except _RefusedError as error:
+    except RefusedError as error:
         raise PictureError(name_of(path), str(error)) from error.__cause__
 
 
@@ -173,124 +189,18 @@ def name_of(source: PictureSource) -> str:
     return str(getattr(source, "filename", "")) or f"({type(source).__name__})"
 
 
-class _RefusedError(Exception):
-    """Why a picture is refused; its name is known where this is caught."""
-
-
-def _open_any(
-    source: PictureSource, max_pixels: int, max_bytes: int, enough: int | None
-) -> Image.Image:
-    # Another library may have switched this on; half grey pictures would be indexed.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    if isinstance(source, np.ndarray):
-        good_shape = source.ndim == 2 or source.ndim == 3 and source.shape[2] in (3, 4)
-        if not good_shape or source.size == 0 or source.dtype.kind not in "buif":
-            raise _RefusedError(
-                "expected numbers of shape (h, w), (h, w, 3) or (h, w, 4). "
-                f"Received: {source.dtype} of shape {source.shape}. "
-                "Pass one picture at a time, channels last."
-            )
-        _check_pixels(source.shape[1::-1], max_pixels)
-        return Image.fromarray(_scale(source, stretch=False))
-    if isinstance(source, Image.Image):
-        _check_pixels(source.size, max_pixels)
-        source.load()
-        return source
-    if isinstance(source, str | os.PathLike):
-        return _decode(_read(source, max_bytes), max_pixels, enough)
-    if isinstance(source, bytes | bytearray | memoryview):
-        _check_length(len(bytes(source)), max_bytes)
-        return _decode(bytes(source), max_pixels, enough)
-    raise _RefusedError(
-        "expected a path, bytes, a PIL image or a NumPy array. "
-        f"Received: {type(source).__name__}."
-    )
-
-
-def _decode(data: bytes, max_pixels: int, enough: int | None) -> Image.Image:
-    _check_beginning(data)
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_pixels(image.size, max_pixels)
-    if image.format == "PNG":
-        # Decoding skips the checksums of the pixel data; `verify` reads them all,
-        # and leaves an image that can't be loaded.
-        image.verify()
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if enough:  # only a JPEG can be decoded at another scale
-        image.draft(None, (enough, enough))
-    image.load()
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits; Pillow keeps 8
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
-    return image
-
-
-def _turn_upright(image: Image.Image, original: Image.Image) -> None:
-    """Turn `image` as the original's EXIF says, which may be unreadable."""
-    tag = ExifTags.Base.Orientation
-    with suppress(Exception):  # damaged tags fail in many ways
-        # This tag alone goes over: Pillow writes all tags again, damaged ones, too.
-        image.getexif()[tag] = original.getexif().get(tag, 1)
-    ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode[0] in "IF":  # "I", "I;16", "I;16B" …, "F": more than 8 bits
-        values = np.asarray(image)
-        clear = image.info.get("transparency")  # the grey that stands for "nothing"
-        image = Image.fromarray(_scale(values, stretch=True))
-        if isinstance(clear, int):
-            image.putalpha(Image.fromarray(255 * (values != clear).astype(np.uint8)))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    image = image.convert("RGB")  # always a new image, so the caller's is safe
-    image.info.clear()  # or its orientation would be applied a second time
-    return image
-
-
-def _scale(values: np.ndarray, *, stretch: bool) -> np.ndarray:
-    """Bring any numbers to uint8, by the rule that `open_picture` states."""
-    if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    may_be_shares = values.dtype.kind in "bf"
-    values = values.astype(np.float64)
-    if stretch:
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    if not np.isfinite(values).all():
-        raise _RefusedError("holds NaN or infinity. Replace them with np.nan_to_num.")
-    low, high = values.min(), values.max()
-    if may_be_shares and low >= 0 and high <= 1:
-        values *= 255
-    elif low >= 0 and 255 < high <= 65535:
-        values /= 257
-    elif low < 0 or high > 255:
-        if not stretch:
-            raise _RefusedError(
-                "expected values within 0–1, 0–255 or 0–65535. "
-                f"Received: {low:.6g} to {high:.6g}. "
-                "Pass the picture as it was before preprocessing."
-            )
-        values = (values - low) / (high - low or 1) * 255
-    return np.rint(values).astype(np.uint8)
-
-
 def _read(path: PicturePath, max_bytes: int) -> bytes:
     with _opened(path, max_bytes) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(size + 1)  # so much memory is taken, whatever comes
     if len(data) != size:
-        raise _RefusedError("changed while it was read. Try again.")
+        raise RefusedError("changed while it was read. Try again.")
     return data
 
 
 @contextmanager
 def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
-    """Open a regular file; every failure is a _RefusedError."""
+    """Open a regular file; every failure is a RefusedError."""
     try:
         path = expanded(path)
         _check_stat(os.stat(path), max_bytes)
@@ -305,9 +215,9 @@ def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
         elif isinstance(error, FileNotFoundError):
             is_link = os.path.islink(path)
             reason = "a link to a file that is not there" if is_link else "no such file"
-        raise _RefusedError(reason) from error
+        raise RefusedError(reason) from error
     except ValueError as error:  # a null character
-        raise _RefusedError(f"not a possible name for a file: {error}") from error
+        raise RefusedError(f"not a possible name for a file: {error}") from error
 
 
 def expanded(path: PicturePath) -> str:
@@ -321,70 +231,16 @@ def expanded(path: PicturePath) -> str:
 def _check_stat(status: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise _RefusedError(f"not a file but {kind}")
+        raise RefusedError(f"not a file but {kind}")
     _check_length(status.st_size, max_bytes)
 
 
 def _check_length(length: int, max_bytes: int) -> None:
     if length == 0:
-        raise _RefusedError("the file is empty; copy or download it again")
+        raise RefusedError("the file is empty; copy or download it again")
     if length > max_bytes:
         limit = f"{max_bytes / 1e6:g} MB. Make the picture smaller or raise max_bytes."
-        raise _RefusedError(f"larger than {limit}")
-
-
-def _check_pixels(size: tuple[int, ...], max_pixels: int) -> None:
-    pixels, shape = math.prod(size), "×".join(map(str, size))
-    if pixels == 0:
-        raise _RefusedError(f"has no pixels ({shape})")
-    if pixels > max_pixels:
-        limit = f"at most {max_pixels:,}. Make the picture smaller or raise max_pixels."
-        raise _RefusedError(f"too many pixels: {shape}; {limit}")
-    if max(size) > MAX_SIDE:
-        limit = f"at most {MAX_SIDE:,} pixels a side."
-        fix = "Make the picture smaller or cut it into pieces."
-        raise _RefusedError(f"too long: {shape}; {limit} {fix}")
-
-
-def _check_beginning(head: bytes) -> None:
-    """Refuse what is no picture that can be opened, by its first bytes."""
-    signatures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
-    tiff = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")
-    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    if is_webp or head.startswith(signatures + tiff):
-        return
-    if head.startswith(LFS_POINTER):
-        raise _RefusedError(
-            "a Git LFS pointer, not the picture itself. Run: git lfs pull"
-        )
-    if head[4:8] == b"ftyp":
-        kind = "an AVIF" if head[8:12] in (b"avif", b"avis") else "a HEIC"
-        raise _RefusedError(
-            f"{kind} picture or a video, which is not supported. Save it as JPEG "
-            "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
-        )
-    raise _RefusedError(
-        "not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, whatever its name says; "
-        f"it begins with {head[:8]!r}"
-    )
-
-
-def _explain(error: Exception, max_pixels: int) -> str:
-    detail = f"{type(error).__name__}: {error}"
-    if isinstance(error, Image.DecompressionBombError):
-        return (
-            f"too many pixels: at most {max_pixels:,}. Make the picture smaller, or "
-            f"raise max_pixels and Pillow's own limit. (Pillow said: {error})"
-        )
-    if isinstance(error, MemoryError):
-        return "too large for this machine's memory. Make the picture smaller."
-    if isinstance(error, UnidentifiedImageError):
-        return "its header is damaged or cut short. Copy or download it again."
-    if any(hint in detail.lower() for hint in ("truncated", "end of file", "b''")):
-        return f"cut short (truncated). Copy or download it again. ({detail})"
-    if "unsupported" in detail.lower():
-        return f"of a rare kind that can't be read. Save it as PNG or JPEG. ({detail})"
-    return f"damaged or cut short. Copy or download it again. ({detail})"
+        raise RefusedError(f"larger than {limit}")
 
 
 # --- Many pictures ---------------------------------------------------------------
@@ -417,9 +273,9 @@ def scan_folder(folder: PicturePath) -> Collection:
                 first = seen.setdefault(identity, path)
                 if first != path:
                     reason = f"the same file as {printable(str(first))}"
-                    raise _RefusedError(f"{reason}, which is taken once")
-                _check_beginning(file.read(64))
-        except _RefusedError as error:
+                    raise RefusedError(f"{reason}, which is taken once")
+                check_beginning(file.read(64))
+        except RefusedError as error:
             refused.append(Refusal(path, str(error)))
         else:
             paths.append(path)

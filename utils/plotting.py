@@ -72,12 +72,12 @@ def show_results(
     *,
     query_titles: Titles = (),
     titles: Sequence[Titles] = (),
-    right: Sequence[Sequence[bool]] = (),
+    right: Sequence[Sequence[bool | None]] = (),
 ) -> None:
     """Draw one row per query: the query in a blue frame, then what was found.
 
     Each query has its `results`, best first, as many as were found, and their `titles`.
-    `right` tells which of them are of the right kind. Left out: no frames.
+    `right` tells which of them are of the right kind; None is unknown: no frame.
     """
     if not len(queries) or len(queries) != len(results):
         raise ValueError(
@@ -90,9 +90,9 @@ def show_results(
         title = query_titles[row] if len(query_titles) else "query"
         _draw_picture(axes[row, 0], query, title, color=BLUE)
         for column, picture in enumerate(results[row]):
+            good = right[row][column] if len(right) else None
             sign, color, style = "", None, "-"
-            if len(right):
-                good = right[row][column]
+            if good is not None:
                 sign, color, style = ("✓ ", GREEN, "-") if good else ("✗ ", RED, "--")
             title = sign + (titles[row][column] if len(titles) else "")
             ax = axes[row, column + 1]
@@ -181,7 +181,7 @@ def show_intervals(
         text = "{:z.{d}f} [{:z.{d}f}, {:z.{d}f}]".format(*three, d=digits)
         ax.text(1.02, row, text, va="center", transform=ax.get_yaxis_transform())
     ax.set_yticks(rows, list(estimates), parse_math=False)
-    ax.invert_yaxis()  # the first on top
+    ax.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     ax.grid(axis="x", alpha=0.3)
 
 
@@ -223,7 +223,8 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
         look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
         ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
         for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
-            ax.annotate(f" {text}", point, va="top", fontsize=SMALL, color=PALETTE[k])
+            below: Options = {"xytext": (4, -11), "textcoords": "offset points"}
+            ax.annotate(text, point, fontsize=SMALL, color=PALETTE[k], **below)
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
 

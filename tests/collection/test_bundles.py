@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.collection import bundles
+from utils.collection import bundles, locks
 from utils.collection.bundles import read_bundle, write_bundle
 from utils.errors import IndexFileError
 
@@ -365,7 +365,7 @@ def test_on_windows_a_pointer_that_somebody_reads_is_waited_for(folder, monkeypa
         write_bundle(folder, {"a": b"new"}, {})
     assert read_bundle(folder).files == FILES
     monkeypatch.setattr(bundles, "WINDOWS", True)
-    monkeypatch.setattr(bundles, "_sync_folder", lambda folder: None)
+    monkeypatch.setattr(bundles, "sync_folder", lambda folder: None)
     write_bundle(folder, {"a": b"new"}, {})
     assert (len(calls), read_bundle(folder).files) == (4, {"a": b"new"})
     assert len(list(folder.glob("generation-*"))) == 1  # nor is the refused one left
@@ -479,8 +479,8 @@ def test_without_locks_writers_leave_each_others_generations(
 
 
 def test_a_writer_that_waits_too_long_says_so(folder, monkeypatch):
-    monkeypatch.setattr(bundles, "SECONDS_TO_WAIT", 0.05)
-    with bundles._locked(folder) as alone:
+    monkeypatch.setattr(locks, "SECONDS_TO_WAIT", 0.05)
+    with locks.locked(folder) as alone:
         assert alone
         with pytest.raises(TimeoutError, match="saved: expected to save here"):
             write_bundle(folder, {}, {})

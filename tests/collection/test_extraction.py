@@ -184,10 +184,15 @@ def test_copies_of_a_blind_picture_are_all_refused(tmp_path, embedder):
     assert len(embedded.vectors) == BATCH + 7
 
 
-def test_a_bar_is_shown_only_if_it_was_asked_for(tmp_path, embedder, capfd):
+def test_a_bar_is_shown_only_if_it_was_asked_for(
+    tmp_path, embedder, capfd, monkeypatch
+):
     path = paint(tmp_path / "0.png", seed=0)
     embed_files([path], embedder)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    embed_files([path], embedder, progress=True)
     assert capfd.readouterr().err == ""
+    monkeypatch.delenv("TQDM_DISABLE")
     embed_files([path], embedder, progress=True)
     assert "pictures" in capfd.readouterr().err
 

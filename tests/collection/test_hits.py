@@ -41,3 +41,13 @@ def test_wrong_labels_are_marked_and_missing_pictures_named(tmp_path):
     assert "query: cat" in titles[0]
     assert "cat 0.90" in titles[1]
     assert "dog 0.50" in titles[2] and "can't be shown" in titles[2]
+
+
+def test_a_picture_without_a_label_is_neither_right_nor_wrong(tmp_path):
+    query, there = paint(tmp_path / "q.png", 1), paint(tmp_path / "a.png", 2)
+    hits = [Hit(1, 0, there, "cat", 0.9), Hit(2, 1, there, "", 0.5)]
+    show_hits([query, query], [hits, hits], labels=["", "cat"], size=8)
+    titles = [ax.get_title() for ax in plt.gcf().axes]
+    plt.close("all")
+    assert titles[:3] == ["query", "cat 0.90", "0.50"]
+    assert titles[3:] == ["query: cat", "✓ cat 0.90", "0.50"]

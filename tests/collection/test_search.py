@@ -19,7 +19,7 @@ from painted import FakeEmbedder, forge, paint
 from PIL import Image
 
 from utils import images
-from utils.collection import search
+from utils.collection import kept
 from utils.collection.bundles import read_bundle
 from utils.collection.catalogue import Item
 from utils.collection.extraction import embed_files
@@ -520,7 +520,7 @@ def test_a_known_query_needs_no_network(living, folder, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise RuntimeError("a network was loaded")
 
-    monkeypatch.setattr(search, "load_embedder", refuse)
+    monkeypatch.setattr(kept, "load_embedder", refuse)
     loaded = ImageSearch.load(tmp_path / "saved")
     for path, hits in expected.items():
         assert [hit.id for hit in loaded.search(path)] == [hit.id for hit in hits]
@@ -794,12 +794,12 @@ FORKED = """
         if child == 0:
             try:
                 start = time.perf_counter()
-                searches[0].save(saved)
+                searches[0].save(saved, replace=True)
                 seconds = time.perf_counter() - start
                 os.write(1, f"{os.getpid()} {seconds}\\n".encode())
                 while True:
                     searches.reverse()
-                    searches[0].save(saved)
+                    searches[0].save(saved, replace=True)
             finally:
                 os._exit(1)  # a save that fails must not pass for a killed one
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -93,3 +93,17 @@ def test_the_pointer_moves_only_when_the_new_generation_is_written():
     assert [drawn.count(f"generation {number}") for number in (1, 2)] == [3, 2]
     ends = [a.xy[1] for a in plt.gca().texts if getattr(a, "arrow_patch", None)]
     assert ends[0] == ends[1] > ends[2]
+
+
+def test_the_split_leaves_one_thing_and_one_view_out_of_the_gallery():
+    diagrams.show_split()
+    drawn = [text.get_text() for text in plt.gca().texts]
+    assert [drawn.count(name) for name in ("gallery", "query", "unseen")] == [35, 7, 6]
+
+
+def test_the_network_is_drawn_to_its_vector_and_beyond():
+    diagrams.show_network(96)
+    drawn = [text.get_text() for text in plt.gca().texts]
+    assert {"map\n3 × 3 × 2,048", "vector\n2,048", "1,000 scores\n(left off)"} <= set(
+        drawn
+    )

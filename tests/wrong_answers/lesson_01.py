@@ -23,12 +23,13 @@ WRONG_ANSWERS = {
         "(40, 40, 3)": "Expected a function",
     },
     3: {
-        "np.abs(small - small[0]).mean(axis=(1, 2, 3)).argmin()": "picture itself",
-        "np.abs(small - small[0]).mean(axis=(1, 2, 3))[1:].argmin()": "included",
-        "np.abs(small - small[0]).mean(axis=(1, 2, 3)).argmax()": "largest",
-        "np.abs(small - small[0]).mean(axis=(1, 2, 3))": "Received",
-        "1": "Another picture is nearer",
-        "len(small)": "outside these limits",
-        "3.0": "Received a float",
+        "prepared + means": "Received floats",
+        "np.rint(prepared + means).astype('uint8')": "order blue, green, red",
+        "np.rint(prepared[..., ::-1] + means).clip(0, 255).astype('uint8')": "away",
+        "(prepared + means)[..., ::-1].astype('uint8')": "rounding",
+        "prepared.astype(int)": "outside these limits",
+        "keras.applications.resnet50.preprocess_input(prepared.copy()).astype(int)": (
+            "outside these limits"
+        ),
     },
 }

@@ -6,10 +6,13 @@ A bundle looks like this:
     generation-4f0c…/      one save; never changed once CURRENT names it
         MANIFEST.json      size and sha256 of every file, the build's id, facts
         index.faiss, …     the files
+        JOURNAL            what has changed since, if somebody keeps one
 
 Saving writes a new generation beside the old one, waits until it is on the disk, and
 then replaces ``CURRENT`` in one step.  A kill, a full disk or a power cut before that
-step leaves the old save in force; after it, the new one.
+step leaves the old save in force; after it, the new one.  An old generation is removed
+by the first save that finds nobody reading it or mapping a file of it; a reader whose
+generation has gone before it began to read takes the newer one.
 
 A hash detects damage, not intent: whoever makes a bundle can make its hashes fit.
 """
@@ -21,6 +24,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -28,14 +32,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from utils.errors import IndexFileError, printable
+from utils.collection.locks import locked, remove_unread, share
+from utils.errors import IndexFileError
 
 WINDOWS = os.name == "nt"
 # 2 had a checksum in its pointer, 1 was index.faiss and items.json side by side.
 FORMAT, OLDEST_FORMAT = 3, 2
-POINTER, MANIFEST, LOCK = "CURRENT", "MANIFEST.json", ".lock"
+POINTER, MANIFEST, JOURNAL = "CURRENT", "MANIFEST.json", "JOURNAL"
 GENERATION = re.compile(r"generation-[0-9a-f]{32}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 LINE = re.compile(
@@ -43,7 +46,6 @@ LINE = re.compile(
     r"( [0-9a-f]{16})?\n"
 )
 MAX_SMALL_FILE = 64_000_000  # bytes; a pointer or a manifest is far smaller
-SECONDS_TO_WAIT = 60.0  # for another process that saves into the same folder
 SECONDS_FOR_READERS = 1.0  # Windows replaces no file while somebody reads it
 AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 ADVICE = "Build it again and save it."
@@ -61,6 +63,7 @@ class Bundle(NamedTuple):
     facts: dict[str, Any]  # what the writer passed
     build: str  # a name that no other save has
     folder: Path
+    journal: bytes = b""  # checked by nobody yet
 
 
 class Tally:
@@ -106,29 +109,63 @@ def write_bundle(
     has been saving into this folder for a minute.
     """
     for name in files:
-        if not FILE_NAME.fullmatch(name) or name in (MANIFEST, POINTER):
+        if not FILE_NAME.fullmatch(name) or name in (MANIFEST, POINTER, JOURNAL):
             raise ValueError(
                 "expected a plain file name of letters, digits, '.', '_' and '-', not "
                 f"{MANIFEST} or {POINTER}. Received: {name!r}."
             )
+    folder = made_folder(folder)
+    with locked(folder) as alone:
+        return write_generation(folder, files, facts, build=build, alone=alone)
+
+
+def made_folder(folder: str | os.PathLike) -> Path:
+    """Return a folder's path, after making it if there is none."""
     folder = Path(os.path.expanduser(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_generation(
+    folder: Path,
+    files: Mapping[str, Content],
+    facts: Mapping[str, Any],
+    *,
+    build: str | None = None,
+    alone: bool,
+) -> str:
+    """Do what `write_bundle` does, for whoever has `locked` the folder.
+
+    `alone` is what `locked` yielded.
+    """
     build = build or new_build()
     generation = folder / f"generation-{build}"
-    with _locked(folder) as alone:
-        try:
-            _write_generation(generation, files, facts, build)
-        except BaseException:
-            shutil.rmtree(generation, ignore_errors=True)
-            raise
-        # Should this fail, the generation may be in force: the next save cleans up.
-        _patiently(lambda: os.replace(generation / POINTER, folder / POINTER))
-        _sync_folder(folder)
-        if alone:  # nobody else can be writing: what is not in force is left over
-            for path in folder.iterdir():
-                if GENERATION.fullmatch(path.name) and path != generation:
-                    shutil.rmtree(path, ignore_errors=True)  # or the next time
+    try:
+        _write_files(generation, files, facts, build)
+    except BaseException:
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
+    # Should this fail, the generation may be in force: the next save cleans up.
+    _patiently(lambda: os.replace(generation / POINTER, folder / POINTER))
+    sync_folder(folder)
+    if alone:  # nobody else can be writing: what is not in force is left over
+        for path in folder.iterdir():
+            if GENERATION.fullmatch(path.name) and path != generation:
+                remove_unread(path)  # or the next time
     return build
+
+
+def generation_in(folder: str | os.PathLike) -> str:
+    """Return the name of the generation in force; IndexFileError if there is none."""
+    return _read_pointer(Path(os.path.expanduser(folder)))[1]
+
+
+def is_in_force(folder: Path, generation: str) -> bool:
+    """Whether a generation is what a reader would find."""
+    try:
+        return generation_in(folder) == generation
+    except IndexFileError:
+        return False
 
 
 def read_bundle(
@@ -157,7 +194,7 @@ def read_bundle(
 # --- Writing ---------------------------------------------------------------------
 
 
-def _write_generation(
+def _write_files(
     generation: Path, files: Mapping[str, Content], facts: Mapping, build: str
 ) -> None:
     """Write all files, and the pointer to them, and wait until they are on the disk."""
@@ -171,8 +208,8 @@ def _write_generation(
     sha256 = _write_file(generation / MANIFEST, text).sha256
     line = f"lookalike-bundle {FORMAT} {generation.name} {sha256}\n"
     _write_file(generation / POINTER, line.encode("ascii"))
-    _sync_folder(generation)
-    _sync_folder(generation.parent)
+    sync_folder(generation)
+    sync_folder(generation.parent)
 
 
 def _write_file(path: Path, content: Content) -> Tally:
@@ -184,7 +221,8 @@ def _write_file(path: Path, content: Content) -> Tally:
     return tally
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk."""
     if WINDOWS:  # Windows cannot open a folder, and needs no such step
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -206,32 +244,6 @@ def _patiently(action: Callable[[], Any]) -> Any:
             time.sleep(0.01)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Keep other writers out; yields False where the file system has no locks.
-
-    The system drops the lock when a process ends, however it ends.  Without locks
-    two writers are still apart, each in its own generation, but none may clean up.
-    """
-    # A soft lock, filelock's own way out, would outlive a killed process.
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
-    try:
-        lock.acquire(timeout=SECONDS_TO_WAIT)
-    except Timeout as error:
-        raise TimeoutError(
-            f"{printable(str(folder))}: expected to save here. Another process has "
-            f"been saving into it for {SECONDS_TO_WAIT:g} s. Wait for it or end it."
-        ) from error
-    except PermissionError:
-        raise  # somebody else's lock: not to be passed by
-    except OSError:
-        pass  # no locks here; where nobody may write, the next step says so
-    try:
-        yield lock.is_locked
-    finally:
-        lock.release()
-
-
 # --- Reading ---------------------------------------------------------------------
 
 
@@ -239,7 +251,7 @@ def _read_pointer(folder: Path) -> Pointer:
     """Return what ``CURRENT`` says: format, generation, sha256 of its manifest."""
     path = folder / POINTER
     try:
-        with _opened_plain(path, 1000) as file:
+        with opened_plain(path, 1000) as file:
             line = file.read(_size(file)).decode("ascii", errors="replace")
     except IndexFileError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
@@ -274,21 +286,34 @@ def _read_generation(
     folder: Path, pointer: Pointer, openers: Mapping[str, Opener]
 ) -> Bundle:
     format, generation, sha256 = pointer
-    folder /= generation
-    path = folder / MANIFEST
-    with _opened_plain(path, MAX_SMALL_FILE) as file:
+    path = folder / generation / MANIFEST
+    with opened_plain(path, MAX_SMALL_FILE) as file:
+        share(file)  # until all is read, nobody removes any of it
         text = file.read(_size(file))
-    _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), sha256)
-    manifest = _parse_manifest(path, text)
-    _check_equal(path, "format", manifest["format"], format)
-    _check_equal(path, "build", f"generation-{manifest['build']}", generation)
-    entries = manifest["files"]
-    files = {
-        name: _read_file(folder / name, entry, openers.get(name))
-        for name, entry in entries.items()
-    }
+        _check_equal(path, "sha256", hashlib.sha256(text).hexdigest(), sha256)
+        manifest = _parse_manifest(path, text)
+        _check_equal(path, "format", manifest["format"], format)
+        _check_equal(path, "build", f"generation-{manifest['build']}", generation)
+        entries = manifest["files"]
+        files = {
+            name: _read_file(path.with_name(name), entry, openers.get(name))
+            for name, entry in entries.items()
+        }
+        journal = read_journal_file(folder, generation)
     sha256s = {name: entry["sha256"] for name, entry in entries.items()}
-    return Bundle(files, sha256s, manifest["facts"], manifest["build"], folder)
+    facts, build = manifest["facts"], manifest["build"]
+    return Bundle(files, sha256s, facts, build, path.parent, journal)
+
+
+def read_journal_file(folder: Path, generation: str) -> bytes:
+    """Return the journal that stands beside a generation's files; b"" if none does."""
+    path = folder / generation / JOURNAL
+    if os.path.lexists(path):
+        with opened_plain(path, sys.maxsize) as file:
+            return file.read(_size(file))
+    if WINDOWS and _read_pointer(folder)[1] != generation:  # no lock keeps it there
+        raise IndexFileError(f"{path}: another save has taken its place. Try again.")
+    return b""
 
 
 def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
@@ -311,7 +336,7 @@ def _parse_manifest(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _read_file(path: Path, entry: Mapping[str, Any], opener: Opener | None) -> Any:
-    with _opened_plain(path, entry["bytes"]) as file:
+    with opened_plain(path, entry["bytes"]) as file:
         data = b"" if opener else file.read(_size(file) + 1)  # not what is claimed
         hashed = hashlib.file_digest(file, "sha256") if opener else hashlib.sha256(data)
         size = file.tell()
@@ -321,7 +346,7 @@ def _read_file(path: Path, entry: Mapping[str, Any], opener: Opener | None) -> A
 
 
 @contextmanager
-def _opened_plain(path: Path, most: int) -> Iterator[io.BufferedReader]:
+def opened_plain(path: Path, most: int) -> Iterator[io.BufferedReader]:
     """Open a regular file of at most `most` bytes; never wait, never follow a link."""
     try:
         status = os.lstat(path)

@@ -141,7 +141,7 @@ class Catalogue:
                 raise ValueError("a value of another kind")
             base = absolute(stored)
             home = base if folder == "." else base / _checked_path(folder)
-            items = dict(_parse_row(row, base) for row in rows)
+            items = dict(parse_row(row, base) for row in rows)
             if list(items) != sorted(items) or len(items) != len(rows):
                 raise ValueError("ids out of order")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
@@ -214,12 +214,27 @@ def _real_paths(items: Mapping[int, Item]) -> dict[str, int]:
     return {real_path(item.path, folders): id for id, item in items.items()}
 
 
-def _parse_row(row: Any, base: Path) -> tuple[int, Item]:
+def written_row(id: int, item: Item, root: Path) -> list[Any]:
+    """Return what JSON can hold of an item: paths in the root count from there."""
+    path = item.path.relative_to(root) if root in item.path.parents else item.path
+    return [id, path.as_posix(), item.label, item.sha256]
+
+
+def parse_row(row: Any, base: Path, *, anywhere: bool = False) -> tuple[int, Item]:
+    """Return the id and the item of a row; ValueError if it is none.
+
+    Its path must lie in the base, unless one from the top of the disk may lie
+    `anywhere`.
+    """
     id, path, label, sha256 = row
     if type(id) is not int or id < 0:
         raise ValueError(f"the id {id!r}")
     if not all(isinstance(word, str) for word in (path, label, sha256)):
         raise ValueError(f"id {id} is not described by three words")
+    if anywhere and os.path.isabs(path) and "\0" not in path:
+        if absolute(path) != Path(path):
+            raise ValueError(f"the path {path!r}, which is spelled another way")
+        return id, Item(Path(path), label, sha256)
     return id, Item(base / _checked_path(path), label, sha256)
 
 

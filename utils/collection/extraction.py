@@ -61,8 +61,8 @@ def embed_files(
     from there.
 
     `embedder` is `load_embedder()`, unless another is given (WeightsError if it cannot
-    be loaded), `cache` what `VectorCache()` opens; `progress` shows a bar, which leaves
-    nothing behind in a notebook.
+    be loaded), `cache` what `VectorCache()` opens; `progress` shows a bar, unless
+    the environment has TQDM_DISABLE, as it has where notebooks are stored and tested.
     """
     dimension = getattr(embedder, "dimension", DIMENSION)
     result = EmbeddedFiles(np.empty((0, dimension), np.float32), [], [], [])
@@ -75,7 +75,9 @@ def embed_files(
     row_of: dict[str, int] = {}  # sha256 -> the first row that has it
     # A cache of the caller's stays open for the caller.
     opened = VectorCache() if cache is None else nullcontext(cache)
-    bar = tqdm(total=len(paths), unit=" pictures", leave=False, disable=not progress)
+    # tqdm's bar for notebooks passes its own variable over.
+    hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    bar = tqdm(total=len(paths), unit=" pictures", leave=False, disable=hidden)
     with opened as store, bar:
         read = partial(_read, embedder=embedder, cache=store)
         for batch in _batches(map_ahead(read, list(enumerate(paths)))):

@@ -55,20 +55,24 @@ def show_hits(
     """Draw one row per query: the query, then its hits with label and score.
 
     `hits` has a list for each query; with `labels`, those of the queries, hits with
-    another label are marked as wrong.  `size` is a drawn picture's, in pixels.
+    another label are marked as wrong.  The label "" is unknown: neither right nor
+    wrong.  `size` is a drawn picture's, in pixels.
     """
     named = [] if labels is None else list(labels)  # an array has no truth value
     pairs = zip(named, hits, strict=True) if named else ()
-    right = [[hit.label == label for hit in found] for label, found in pairs]
+    right = [[_agree(hit.label, label) for hit in found] for label, found in pairs]
     tiles = {hit.path: _tile(hit.path, size) for found in hits for hit in found}
     missing = {path: reason for path, (_, reason) in tiles.items() if reason}
     notes = dict.fromkeys(missing, "\n(can't be shown)")
     plotting.show_results(
         [images.load_picture(query, size) for query in queries],
         [[tiles[hit.path][0] for hit in found] for found in hits],
-        query_titles=[f"query: {label}" for label in named],
+        query_titles=[f"query: {label}".rstrip(": ") for label in named],
         titles=[
-            [f"{hit.label} {hit.score:.2f}{notes.get(hit.path, '')}" for hit in found]
+            [
+                f"{hit.label} {hit.score:.2f}{notes.get(hit.path, '')}".lstrip()
+                for hit in found
+            ]
             for found in hits
         ],
         right=right,
@@ -82,6 +86,11 @@ def show_hits(
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _agree(label: str, other: str) -> bool | None:
+    """Whether two labels are the same; None if one of them is unknown."""
+    return label == other if label and other else None
 
 
 def _tile(path: Path, size: int) -> tuple[np.ndarray, str]:

@@ -14,6 +14,7 @@ from utils.collection import faiss_parts as parts
 from utils.collection.factory import check_factory
 from utils.collection.faiss_parts import State
 from utils.collection.index_format import check_format
+from utils.collection.locks import share
 from utils.errors import IndexFileError
 from utils.indexes import METRICS, faiss, parse_index, read_bounded
 
@@ -48,6 +49,7 @@ def mapped_file(path: Path) -> mmap.mmap:
     """Map a file of an index, so that `restored_state` leaves the vectors in it."""
     try:
         with open(path, "rb") as file:
+            share(file)  # the map holds the lock for as long as it lives
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: the file is empty
         raise IndexFileError(

@@ -14,10 +14,8 @@ its methods:
 """
 
 import os
-import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,6 @@ from utils.collection.changes import (
     plan_changes,
     plan_update,
 )
-from utils.collection.collection_store import read_collection, write_collection
 from utils.collection.extraction import (
     NO_DIRECTION,
     embed_files,
@@ -40,54 +37,25 @@ from utils.collection.extraction import (
     has_direction,
 )
 from utils.collection.hits import Hit, make_hits, show_hits
+from utils.collection.kept import KeptCollection
 from utils.collection.vector_index import VectorIndex
 from utils.embeddings import Embedder, load_embedder
-from utils.errors import IndexFileError, PictureError, check_k, printable
+from utils.errors import PictureError, check_k, printable
 from utils.images import Collection, PicturePath, PictureSource, Refusal
 
 
-@dataclass(frozen=True)
-class _State:
-    """All that a change changes; replaced whole: a search sees all of it or nothing."""
-
-    index: VectorIndex
-    catalogue: Catalogue
-
-
-class ImageSearch:
+class ImageSearch(KeptCollection):
     """A collection of pictures that can be searched by picture, changed and saved.
 
     Searches and changes may come from many threads: changes wait for each other, and
     a search sees the collection as it was before a change or after it.
-
-    `refused` lists the files that were left out when the collection was made or loaded,
-    and why; `pipeline` is the embedder's: what the vectors depend on.
     """
-
-    def __init__(
-        self,
-        index: VectorIndex,
-        catalogue: Catalogue,
-        *,
-        pipeline: str,
-        embedder: Embedder | None = None,
-        refused: Iterable[Refusal] = (),
-    ) -> None:
-        self.pipeline = pipeline
-        self.refused = list(refused)
-        self._embedder = embedder
-        self._state = _State(index, catalogue)
-        self._changing = threading.RLock()  # one change at a time
-        self._embedding = threading.RLock()
-
-    def __len__(self) -> int:
-        return len(self.items)
 
     def __repr__(self) -> str:
         labels = len(set(self.labels))
         return f"ImageSearch: {len(self)} pictures, {labels} labels, {self.pipeline}"
 
-    # --- Making, loading, saving --------------------------------------------------
+    # --- Making -------------------------------------------------------------------
 
     @classmethod
     def from_folder(
@@ -151,80 +119,7 @@ class ImageSearch:
             refused=[*collection.refused, *refused],
         )
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the collection into a folder so that a crash cannot spoil it.
-
-        At every moment `load` finds the collection that was saved before, or this
-        one.  `utils.collection.bundles` describes the files.  The folder is made if it
-        does not exist; OSError if the disk is full or not writable.
-        """
-        state = self._state
-        write_collection(folder, state.index, state.catalogue, self.pipeline)
-
-    @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike,
-        *,
-        embedder: Embedder | None = None,
-        root: str | os.PathLike | None = None,
-        mmap: bool = False,
-    ) -> "ImageSearch":
-        """Read what `save` wrote; neither the pictures nor a network are needed.
-
-        The default embedder is loaded when the first query needs it.  `root` is where
-        the collection's folder is now, if it has moved.  Pictures outside it are left
-        out then: pass it for a bundle that somebody else made, too, which otherwise
-        says itself where its pictures are.
-
-        `mmap` leaves the vectors in the file, for a collection that is large beside
-        the memory or is searched by several processes: the system reads what a search
-        touches.  The first change reads them into memory.  Save as usual.
-
-        IndexFileError if a file is missing or damaged or belongs to another save, a
-        path leads out of the root, or another embedder made the vectors.  (A picture
-        that a link takes out of the root is left out, with a warning.)
-        """
-        index, catalogue, pipeline = read_collection(folder, root=root, mmap=mmap)
-        if embedder is not None and embedder.pipeline != pipeline:
-            raise IndexFileError(
-                f"{folder}: made by {pipeline}; received an embedder of "
-                f"{embedder.pipeline}. Vectors of the two cannot be compared."
-            )
-        search = cls(index, catalogue, pipeline=pipeline, embedder=embedder)
-        if strays := catalogue.strays(only_root=root is not None):
-            search._leave_out(strays)
-        return search
-
-    def _leave_out(self, strays: list[int]) -> None:
-        """Forget pictures that a bundle places where nothing may be opened."""
-        reason = (
-            f"lies outside the picture root, {printable(str(self.root))}, or a link "
-            "leads there. It was left out unopened; add takes it in again, if you "
-            "trust it."
-        )
-        self.refused += [Refusal(self.path_of(id), reason) for id in strays]
-        warning = (
-            f"{len(strays)} of {len(self)} pictures were left out, and are named in "
-            f"`refused`. The first: {printable(str(self.refused[0].path))}: {reason}"
-        )
-        self._commit(strays)
-        warnings.warn(warning, RuntimeWarning, stacklevel=3)
-
     # --- Looking ------------------------------------------------------------------
-
-    @property
-    def index(self) -> VectorIndex:
-        """The vectors, inner product.  To change them, change the collection.
-
-        `compact` and `needs_retraining` may be called here: no id changes its meaning.
-        """
-        return self._state.index
-
-    @property
-    def items(self) -> Mapping[int, Item]:
-        """The path, label and sha256 of each id, in the order of the ids."""
-        return self._state.catalogue.items
 
     @property
     def paths(self) -> list[Path]:
@@ -235,11 +130,6 @@ class ImageSearch:
     def labels(self) -> list[str]:
         """The labels in the order of the ids; "" where there is none."""
         return [item.label for item in self.items.values()]
-
-    @property
-    def root(self) -> Path:
-        """The collection's folder: `update` looks through it, labels count from it."""
-        return self._state.catalogue.root
 
     def id_of(self, path: str | os.PathLike) -> int:
         """Return the id of a picture; KeyError if it is not in the collection."""
@@ -270,23 +160,6 @@ class ImageSearch:
         return [Refusal(path, why) for path, state, why in compared if state != "same"]
 
     # --- Searching ----------------------------------------------------------------
-
-    @property
-    def embedder(self) -> Embedder:
-        """The network that made the vectors, loaded when it is first needed."""
-        with self._embedding:
-            if self._embedder is None:
-                embedder = load_embedder()
-                if embedder.pipeline != self.pipeline:
-                    raise IndexFileError(
-                        f"The collection was embedded by {self.pipeline}; received "
-                        f"{embedder.pipeline}. Pass the embedder it was made with: "
-                        "ImageSearch.load(folder, embedder=...), from load_embedder, "
-                        "utils.fast.embedder.load_fast_embedder or "
-                        "utils.beyond.networks.load_network."
-                    )
-                self._embedder = embedder
-            return self._embedder
 
     def embed(self, query: PictureSource) -> np.ndarray:
         """Return a query's unit vector, made as the collection's: float32, shape (d,).
@@ -427,24 +300,6 @@ class ImageSearch:
             plan.unchanged,
             plan.refused + refused,
         )
-
-    def _commit(
-        self,
-        gone: Iterable[int],
-        relabelled: Mapping[int, Item] | None = None,
-        new: Sequence[Item] = (),
-        vectors: np.ndarray | None = None,
-    ) -> None:
-        """Change index and catalogue together, or neither; `vectors` are of `new`."""
-        index, changed = self.index, dict(relabelled or {})
-        gone = list(gone)
-        if gone or new:
-            index = index.copy()
-            if vectors is None or not new:
-                vectors = np.empty((0, index.d), dtype=np.float32)
-            ids = index.replace(gone, vectors)
-            changed |= zip(ids.tolist(), new, strict=True)
-        self._state = _State(index, self._state.catalogue.changed(gone, changed))
 
 
 def _embed_items(

@@ -11,7 +11,7 @@ import math
 import mmap
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import numpy as np
 from utils.collection import faiss_parts as parts
 from utils.collection.factory import check_factory
 from utils.collection.faiss_parts import State
-from utils.collection.index_store import facts_on, restored_state
+from utils.collection.index_store import LAST_ID, facts_on, restored_state
 from utils.errors import check_k
 from utils.indexes import (
     METRICS,
@@ -174,30 +174,39 @@ class VectorIndex:
         """Remove vectors for good; either all of them, or on an error none."""
         self.replace(ids, np.empty((0, self.d), dtype=np.float32))
 
-    def replace(self, ids: Iterable[int], vectors: np.ndarray) -> np.ndarray:
+    def replace(
+        self,
+        ids: Iterable[int],
+        vectors: np.ndarray,
+        *,
+        new_ids: Sequence[int] | None = None,
+        next_id: int = 0,
+    ) -> np.ndarray:
         """Remove the ids and add the vectors in one step: both happen, or neither.
 
         Returns the new ids as `add` does: never the removed ones, and as many as there
-        are vectors, which need not be as many as are removed.
+        are vectors, which need not be as many as are removed.  They may be chosen by
+        the caller, who knows that they were never given before (ValueError if one is
+        in the index); from then on, none below `next_id` is given.
         """
         vectors = self._check(vectors, "vectors")
         with self._lock:
             old = self._state
             gone = parts.known_ids(ids, old.ids)
+            new = _new_ids(old, len(vectors), new_ids)
             index, dead = parts.copy_index(old), old.dead
             if parts.is_graph(index):
                 dead = np.union1d(dead, gone)
             elif len(gone):
                 index.remove_ids(gone)
-            new = old.next_id + np.arange(len(vectors))
             if len(new):
                 index.add_with_ids(vectors, new)
             self._state = dataclasses.replace(
                 old,
                 index=index,
-                ids=np.concatenate([np.setdiff1d(old.ids, gone), new]),
+                ids=np.union1d(np.setdiff1d(old.ids, gone), new),
                 dead=dead,
-                next_id=old.next_id + len(new),
+                next_id=max(old.next_id, next_id, int(new.max(initial=-1)) + 1),
                 mapped=False,
             )
         return new
@@ -382,6 +391,25 @@ class VectorIndex:
                 return state.index.reconstruct_batch(ids)
             finally:
                 ivf.set_direct_map_type(faiss.DirectMap.NoMap)
+
+
+def next_id_of(index: VectorIndex) -> int:
+    """Return the id that the next vector would get."""
+    return index._state.next_id
+
+
+def _new_ids(old: State, n: int, chosen: Sequence[int] | None) -> np.ndarray:
+    if chosen is None:
+        return old.next_id + np.arange(n)
+    new = parts.as_ids(chosen)
+    taken = np.isin(new, np.concatenate([old.ids, old.dead]))
+    inside = (new >= 0) & (new < LAST_ID)
+    if len(np.unique(new)) != n or taken.any() or not inside.all():
+        raise ValueError(
+            f"new_ids must be {n} different ids from 0 to {LAST_ID}, none of them in "
+            f"the index. Received: {len(new)}, of which {taken.sum()} are in it."
+        )
+    return new
 
 
 def _check_directions(vectors: np.ndarray, metric: str, name: str) -> None:

@@ -47,6 +47,34 @@ def _draw_arrow(
     ax.text(*middle, text, ha="center", va="bottom", fontsize=TEXT, color=BLUE)
 
 
+def show_split() -> None:
+    """Draw how the 8 instances and 6 views of a label are split."""
+    ax = _make_canvas(6.3, 3.8)
+    for instance in range(8):
+        bottom = 2.9 - 0.4 * instance
+        ax.text(0.1, bottom + 0.2, f"instance {instance}", va="center", fontsize=TEXT)
+        for view in range(6):
+            text, color = ("query", "moccasin") if view == 5 else ("gallery", PALE)
+            if instance == 7:
+                text, color = "unseen", "lightgray"
+            _draw_box(ax, (1.3 + 0.8 * view, bottom), (0.8, 0.4), text, color=color)
+    for view in range(6):
+        ax.text(1.7 + 0.8 * view, 3.45, f"view {view}", ha="center", fontsize=TEXT)
+
+
+def show_network(size: int) -> None:
+    """Draw ResNet50 from a picture to its vector, and the head that is left off."""
+    ax = _make_canvas(8.7, 0.8)
+    side = -(-size // 32)
+    shapes = f"{size} × {size} × 3", f"{side} × {side} × 2,048", "2,048", "(left off)"
+    names = "picture", "map", "vector", "1,000 scores"
+    for k, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        color = "white" if k == 3 else PALE
+        _draw_box(ax, (0.1 + 2.4 * k, 0.1), (1.3, 0.6), f"{name}\n{shape}", color=color)
+    for k, step in enumerate(("convolutions", "mean", "head")):
+        _draw_arrow(ax, (1.45 + 2.4 * k, 0.4), (2.45 + 2.4 * k, 0.4), step)
+
+
 def show_flat_index() -> None:
     """Draw one query's search: compare with every vector, keep k ids, look them up."""
     ax = _make_canvas(8.6, 2.6)
