@@ -1,8 +1,8 @@
 """Serve a saved search: ``python -m utils.service output/my_search``.
 
-It listens on this computer only, unless ``--host`` says otherwise.  What can be set is in
-`utils.service.settings`; a token in ``LOOKALIKE_SERVICE_TOKEN`` lets those who know it add
-and remove pictures.
+It listens on this computer only, unless ``--host`` says otherwise.  What can be set is
+in `settings`; a token in ``LOOKALIKE_SERVICE_TOKEN`` lets those who know it add and
+remove pictures.
 """
 
 import argparse

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from utils import images
 from utils.app.query import (
@@ -244,32 +244,41 @@ async def run(request: Request, function: Callable[..., Any], *args: Any) -> Any
         raise ProblemError(404, "No picture has this id.") from error
 
 
-def _add_search(application: FastAPI, settings: Settings) -> None:
-    def ask(
-        k: Annotated[int, Query(ge=1, le=settings.max_k)] = 5,
-        index: Annotated[
-            str, Query(pattern="|".join(f"^{i}$" for i in INDEXES))
-        ] = "Flat",
-        nprobe: Annotated[int, Query(ge=1, le=1024)] = 4,
-        metric: Annotated[
-            str, Query(pattern="|".join(f"^{m}$" for m in SCORES))
-        ] = "cosine",
-        label: Annotated[str | None, Query(max_length=200)] = None,
-    ) -> Question:
-        return Question(k, index, nprobe, metric, label)
+class Asked(BaseModel):
+    """What to ask of the collection besides the picture: parameters of the address."""
 
-    Asked = Annotated[Question, Depends(ask)]
+    model_config = ConfigDict(extra="forbid")  # a misspelt limit is no limit
+
+    k: int = Field(5, ge=1)
+    index: Literal[*INDEXES] = "Flat"
+    nprobe: int = Field(4, ge=1, le=1024)
+    metric: Literal[*SCORES] = "cosine"
+    label: str | None = Field(None, max_length=200)
+
+
+def _add_search(application: FastAPI, settings: Settings) -> None:
+    def question_of(asked: Annotated[Asked, Query()]) -> Question:
+        if asked.k > settings.max_k:
+            raise ProblemError(
+                422, f"k must be at most {settings.max_k}. Received: {asked.k}."
+            )
+        return Question(**asked.model_dump())
+
+    asked_for = Depends(question_of)
 
     @application.post("/search", openapi_extra=BODY, responses=PROBLEMS)
     async def search(
-        request: Request, served: Here, asked: Asked, picture: Picture
+        request: Request,
+        served: Here,
+        asked: Annotated[Question, asked_for],
+        picture: Picture,
     ) -> AnswerModel:
         """Find the pictures most like the one that is sent."""
         return AnswerModel.of(await run(request, served.handler.answer, picture, asked))
 
     @application.get("/pictures/{id}/similar", responses=PROBLEMS | NOT_FOUND)
     async def similar(
-        request: Request, served: Here, asked: Asked, id: Id
+        request: Request, served: Here, asked: Annotated[Question, asked_for], id: Id
     ) -> AnswerModel:
         """Find the pictures most like one of the collection."""
         return AnswerModel.of(await run(request, served.handler.answer_id, id, asked))

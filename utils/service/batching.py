@@ -19,7 +19,7 @@ from utils.embeddings import Embedder
 Waiting = tuple[np.ndarray, "Future[np.ndarray]"]
 
 
-class BatchingEmbedder(Embedder):
+class BatchingEmbedder:
     """Embed for many threads at once, in shared batches.
 
     The first picture of a batch waits at most `wait` seconds for others; with none on
@@ -34,10 +34,8 @@ class BatchingEmbedder(Embedder):
         wait: float = 0.003,
         on_batch: Callable[[int], None] = lambda n: None,
     ) -> None:
-        super().__init__(
-            embedder.model, embedder.weights, embedder.input_size, embedder.pipeline
-        )
-        self.network = embedder.network
+        self.network, self.weights = embedder.network, embedder.weights
+        self.input_size, self.pipeline = embedder.input_size, embedder.pipeline
         self._embedder = embedder
         self._batch_size, self._wait, self._on_batch = batch_size, wait, on_batch
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()

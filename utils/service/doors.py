@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -98,10 +99,11 @@ class Served:
             "max_bytes": self.settings.max_bytes,
             "max_pixels": self.settings.max_pixels,
         }
+        embedder = cast(Embedder, self.embedder)  # it is used like one
         if not self.writable:
-            search = ImageSearch.load(self.folder, embedder=self.embedder)
+            search = ImageSearch.load(self.folder, embedder=embedder)
             return QueryHandler(search, **limits)
-        search = ImageSearch.open(self.folder, durable=True, embedder=self.embedder)
+        search = ImageSearch.open(self.folder, durable=True, embedder=embedder)
         keep_in = self.folder.with_name(f"{self.folder.name}_added").resolve()
         return QueryHandler(search, keep_in=keep_in, **limits)
 
