@@ -42,13 +42,11 @@ def copy_pictures(source: Path, target: Path, classes: int, count: int) -> Path:
     return target
 
 
-def measure(clone: Path, folder: Path, table: Path, group: list[str]):
+def measure(clone: Path, folder: str, table: str | None, group: list[str]):
     """Run the notebook on a folder; return its variables and all that it printed."""
     notebook = nbformat.read(LESSON, as_version=4)
     (cell,) = [c for c in notebook.cells if c.source.startswith("folder = ")]
-    places = (f"{name} = Path({str(path)!r})" for name, path in
-              (("folder", folder), ("table", table)))  # fmt: skip
-    cell.source = "\n".join(["from pathlib import Path", *places, f"group = {group}"])
+    cell.source = f"folder = {folder!r}\ntable = {table!r}\ngroup = {group}"
     notebook.cells.append(new_code_cell(SAVE))
     copy = clone / "notebooks" / LESSON.name
     nbformat.write(notebook, copy)
@@ -72,23 +70,29 @@ def average_precisions_of_other_groups(measured) -> list[float]:
     return values
 
 
-def test_any_folder_of_class_folders_can_be_measured(clone):
-    folder = copy_pictures(ROOT / "images", clone / "mine", classes=4, count=10)
+def test_any_folder_of_class_folders_can_be_measured(clone, monkeypatch):
+    folder = copy_pictures(ROOT / "images", clone / "my photos", classes=4, count=10)
     (folder / "apple" / "broken.jpg").write_bytes(b"no picture")
-    measured, printed = measure(clone, folder, folder / "no_table.csv", ["nothing"])
-    assert "40 pictures, 4 classes, 0 rows of facts" in printed
-    assert "1 files refused" in printed
-    assert "The table has no views" in printed
-    assert len(measured["queries"]) == 8 and len(measured["embeddings"]) == 32
+    for path in sorted((folder / "apple").glob("*_0_*.jpg"))[:4]:
+        shutil.copy(path, folder / f"loose_{path.name}")  # the same bytes, no label
+    monkeypatch.setenv("HOME", str(clone))
+    measured, printed = measure(clone, "~/my photos", None, ["nothing"])
+    assert "44 pictures, 1 files refused" in printed
+    assert "40 with a label, 44 groups" in printed
+    assert "The table has no grounds" in printed
+    assert len(measured["queries"]) + len(measured["embeddings"]) == 40
+    assert set(measured["labels"]) == {path.name for path in folder.glob("[!l]*")}
     expected = average_precisions_of_other_groups(measured)
     np.testing.assert_allclose(measured["ap"], expected, atol=1e-3)
 
 
 def test_real_photos_are_measured_against_other_senders_only(photos, clone):
     folder = copy_pictures(photos, clone / "photos", classes=8, count=30)
-    measured, _ = measure(clone, folder, photos / "images.csv", ["sender_id"])
+    table = photos / "images.csv"
+    listed = str(table) if table.exists() else None
+    measured, _ = measure(clone, str(folder), listed, ["sender_id"])
     both = np.concatenate([measured["query_groups"], measured["groups"]])
-    if (photos / "images.csv").exists():
+    if listed:
         assert len(set(both)) < len(both), "some senders sent several"
     expected = average_precisions_of_other_groups(measured)
     np.testing.assert_allclose(measured["ap"], expected, atol=1e-3)

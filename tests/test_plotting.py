@@ -179,30 +179,26 @@ def test_confusion_has_a_row_and_a_column_a_label():
 
 def test_a_map_covers_its_picture_and_shares_its_scale():
     small, fine = np.array([[0.1, 0.2]]), np.full((5, 5), 0.4)
-    plotting.show_maps([PICTURE] * 2, [small, fine], ["a", "b"])
-    left, right = plt.gcf().axes[:2]
-    assert [text.get_text() for text in left.texts] == ["0.10", "0.20"]
-    assert not right.texts  # too many to read
-    places = [text.get_position() for text in left.texts]
-    assert places == [(2, 4), (6, 4)], "in the middle of each half"
+    plotting.show_maps([PICTURE] * 2, [small, fine], ["a", "b"], unit="% of it")
+    left, right, bar = plt.gcf().axes
+    assert bar.get_ylabel() == "% of it"
     for ax in (left, right):
         picture, layer = ax.images
         assert layer.get_extent() == picture.get_extent()
         assert layer.get_clim() == (0.0, 0.4)
+    shown = left.images[1]
+    assert shown.cmap(0.0)[3] == 0, "where a map is small the picture stays clear"
 
 
-def test_maps_carry_their_numbers_up_to_sixteen_cells():
-    cells = [np.ones((4, 4)), np.ones((1, 17)), np.array([[-0.5]])]
-    plotting.show_maps([PICTURE] * 3, cells, ["a", "b", "c"], columns=2)
-    axes = plt.gcf().axes
-    assert [len(ax.texts) for ax in axes[:3]] == [16, 0, 1]
-    assert axes[0].images[1].get_clim() == (-0.5, 1.0)
-    assert plt.gcf().get_size_inches().tolist() == pytest.approx([5.4, 5.2])
+def test_the_scale_of_maps_goes_below_zero_if_they_do():
+    cells = [np.ones((4, 4)), np.array([[-0.5]])]
+    plotting.show_maps([PICTURE] * 2, cells, ["a", "b"], unit="")
+    assert plt.gcf().axes[0].images[1].get_clim() == (-0.5, 1.0)
 
 
 def test_maps_pictures_and_titles_must_match():
     with pytest.raises(ValueError, match="2 pictures, 1 maps and 2 titles"):
-        plotting.show_maps([PICTURE] * 2, [np.ones((2, 2))], ["a", "b"])
+        plotting.show_maps([PICTURE] * 2, [np.ones((2, 2))], ["a", "b"], unit="")
 
 
 def test_a_thumbnail_lies_on_its_point():
@@ -213,6 +209,17 @@ def test_a_thumbnail_lies_on_its_point():
     assert [tuple(box.xy) for box in ax.artists] == [(1.0, 2.0)]
     with pytest.raises(ValueError, match=r"shape \(n, 2\). Received: \(3,\)"):
         plotting.show_scatter(np.ones(3), {}, xlabel="", ylabel="")
+
+
+def test_each_label_has_a_colour_and_stands_among_its_points():
+    points = np.array([[0.0, 0.0], [0.0, 2.0], [5.0, 5.0]])
+    labels = ["mug", "mug", "hat"]
+    plotting.show_scatter(points, {}, labels=labels, xlabel="x", ylabel="y")
+    ax = plt.gca()
+    places = {text.get_text(): text.get_position() for text in ax.texts}
+    assert places == {"mug": (0.0, 1.0), "hat": (5.0, 5.0)}
+    first, second = (dots.get_facecolor().tolist() for dots in ax.collections)
+    assert first != second
 
 
 def test_histograms_state_how_many_values_they_hold():

@@ -21,7 +21,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
@@ -100,35 +100,30 @@ def show_results(
 
 
 def show_maps(
-    pictures: Pictures, maps: Pictures, titles: Titles, *, columns: int = 4
+    pictures: Pictures, maps: Pictures, titles: Titles, *, unit: str, columns: int = 4
 ) -> None:
-    """Lay a coarse map over each RGB picture, drawn in grey: bright where it is large.
+    """Lay a coarse map over each RGB picture, drawn in grey: the redder, the larger.
 
     `maps` are float arrays of shape (rows, columns), of any size: each cell covers its
-    part of the picture. All share one scale, and small ones carry their numbers.
+    part of the picture. All share one scale; `unit` says what it measures.
     """
     if not len(pictures) or not len(pictures) == len(maps) == len(titles):
         raise ValueError(
             "show_maps needs pictures, and one map and one title for each. Received: "
             f"{len(pictures)} pictures, {len(maps)} maps and {len(titles)} titles."
         )
-    figure, axes = _make_grid(len(pictures), columns, (2.3, 2.6), beside=0.8)
+    figure, axes = _make_grid(len(pictures), columns, (2.0, 2.3), beside=0.8)
     low = min(0.0, *(float(np.min(values)) for values in maps))
     scale = Normalize(low, max(float(np.max(values)) for values in maps))
-    box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
-    style: Options = {"color": "white", "ha": "center", "va": "center", "bbox": box}
-    parts = zip(axes.flat, pictures, maps, titles, strict=False)
-    for ax, picture, values, title in parts:
+    ends = [to_rgba(RED, alpha) for alpha in (0.0, 0.85)]  # what is small stays clear
+    look: Options = {"cmap": LinearSegmentedColormap.from_list("", ends), "norm": scale}
+    for ax, picture, values, title in zip(
+        axes.flat, pictures, maps, titles, strict=False
+    ):
         _write_title(ax, title)
         grey = ax.imshow(np.mean(picture, axis=2), cmap="gray", vmin=0, vmax=255)
-        look: Options = {"cmap": "inferno", "norm": scale, "alpha": 0.6}
         layer = ax.imshow(values, extent=grey.get_extent(), **look)
-        cell = np.divide(picture.shape[:2], np.shape(values))  # height and width
-        for place, value in np.ndenumerate(values):
-            if np.size(values) <= 16:  # the numbers of more could not be read
-                y, x = (np.array(place) + 0.5) * cell
-                ax.text(x, y, f"{value:z.2f}", **style)
-    figure.colorbar(layer, ax=axes, shrink=0.8)
+    figure.colorbar(layer, ax=axes, shrink=0.8, label=unit)
 
 
 # Numbers
@@ -275,6 +270,7 @@ def show_scatter(
     points: ndarray,
     thumbnails: Mapping[int, ndarray],
     *,
+    labels: Titles = (),
     xlabel: str,
     ylabel: str,
     title: str = "",
@@ -282,12 +278,22 @@ def show_scatter(
     """Draw a collection in two dimensions: a dot per picture, and some pictures.
 
     `thumbnails` maps rows of `points` to pictures about 48 pixels wide, drawn there.
+    Each of the `labels` has its colour, and stands at the median of its points.
     """
     shape = np.shape(points)
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(f"points must have shape (n, 2). Received: {shape}.")
     ax = _make_axes(7, 5.6, xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.scatter(points[:, 0], points[:, 1], s=6, color=BLUE, alpha=0.5)
+    names, kinds = list(dict.fromkeys(labels)) or [""], np.array(labels)
+    for k, name in enumerate(names):
+        own = points[kinds == name] if name else points
+        ax.scatter(
+            own[:, 0], own[:, 1], s=8, color=PALETTE[k % len(PALETTE)], alpha=0.6
+        )
+        look: Options = {"ha": "center", "fontsize": SMALL, "zorder": 9}
+        look["bbox"] = {"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.5}
+        x, y = np.median(own, axis=0)
+        ax.text(x, y, name, **look)
     for row, picture in thumbnails.items():
         image = OffsetImage(picture, zoom=0.4)
         ax.add_artist(AnnotationBbox(image, points[row], frameon=False))

@@ -312,6 +312,27 @@ def test_a_kind_that_is_not_trained_never_needs_it():
     assert not index.needs_retraining()
 
 
+@every_factory
+@pytest.mark.filterwarnings("ignore:.*Flat index is used instead")
+def test_ids_may_be_chosen_by_whoever_knows_that_they_are_new(factory):
+    index = VectorIndex(draw(400), factory)
+    index.replace([], draw(5, 1), next_id=500)
+    assert index.replace([3], draw(2, 2), new_ids=[450, 410]).tolist() == [450, 410]
+    assert index.ids[-8:].tolist() == [399, 400, 401, 402, 403, 404, 410, 450]
+    found = index.search(draw(2, 2), 1)[1].ravel().tolist()
+    assert found == [450, 410]
+    index = VectorIndex.restore(stored(index)[1], stored(index)[0], "x")
+    assert index.add(draw(1, 3)).tolist() == [500]
+    for wrong in ([410], [399], [-1], [1 << 62], [600, 600], [1.5], []):
+        vectors = draw(max(1, len(wrong)), 4)
+        with pytest.raises(ValueError, match="ids must be"):
+            index.replace([], vectors, new_ids=wrong)
+    if factory == "HNSW8":  # its vector is still there
+        with pytest.raises(ValueError, match="1 are in it"):
+            index.replace([], draw(1, 4), new_ids=[3])
+    assert len(index) == 407
+
+
 @pytest.mark.parametrize("factory", ["SQfp16", "SQbf16", "HNSW8_SQfp16", "Flat"])
 def test_codes_that_only_round_are_not_a_trained_kind(factory):
     index = VectorIndex(draw(10), factory)

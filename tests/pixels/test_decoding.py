@@ -94,7 +94,7 @@ def test_what_takes_too_much_is_refused_undecoded(monkeypatch):
     webp = encode(big, "WEBP", lossless=True, quality=0, method=0)
     monkeypatch.setattr(Image.Image, "load", load)
     message = (
-        r"big\.webp: decoding this WEBP of 5000×5000 pixels takes 508 MB of memory; at "
+        r"big\.webp: decoding this WEBP of 5000×5000 pixels takes 408 MB of memory; at "
         "most 400. Make a smaller copy, or save it as a plain JPEG or PNG"
     )
     for door in (load_picture, thumbnail):
@@ -106,6 +106,20 @@ def test_what_takes_too_much_is_refused_undecoded(monkeypatch):
 def test_a_little_memory_is_enough_for_a_little_picture(kind, monkeypatch):
     monkeypatch.setattr(decoding.MEMORY, "limit", 20_000_000)
     assert load_picture(decoding_memory.KINDS[kind](64), 8).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lossless": True}, {"exif": Image.Exif(), "icc_profile": b"x"}]
+)
+def test_a_webp_is_refused_before_it_is_even_opened(options, monkeypatch):
+    data = encode(noise("RGB", 123, 45), "WEBP", **options)
+    need = 16 * 123 * 45 + decoding.BAND_BYTES + 2 * len(data)
+    monkeypatch.setattr(decoding.MEMORY, "limit", need)
+    assert load_picture(data, 8).shape == (8, 8, 3)
+    monkeypatch.setattr(decoding.MEMORY, "limit", need - 1)
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(PictureError, match="this WEBP of 123×45 pixels"):
+        load_picture(data, 8)
 
 
 def test_an_opened_picture_is_counted_like_its_file(monkeypatch):

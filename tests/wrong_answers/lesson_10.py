@@ -2,28 +2,24 @@
 
 WRONG_ANSWERS = {
     1: {
-        "page.mean(axis=1)": "precision@10",
-        "(page.cumsum(axis=1) / np.arange(1, 11) * page).sum(axis=1) / 10": (
-            "length of the page"
-        ),
-        "(page.cumsum(axis=1) / np.arange(1, 11) * page).sum(axis=1) / "
-        "np.maximum(page.sum(axis=1), 1)": "Too high",
-        "page[:, 0] / n_relevant": "at which ranks",
-        "average_precision(relevance, k=10).mean()": "Received a float",
-        "np.full(len(page), np.nan)": "NaN",
+        "np.mean(page.any(axis=1))": "at least one",
+        "float(np.sum(~page.any(axis=1)))": "at most 1",
+        "1 - page.mean()": "share of wrong results",
+        "np.mean(~page[:, 0])": "ten results each",
+        "~page.any(axis=1)": "truth values",
     },
     2: {
-        "int((1.96 * deviation / 0.01) ** 2)": "Rounded down",
-        "int(np.ceil((1.96 * deviation / 0.02) ** 2))": "± 0.02",
-        "int(np.ceil((deviation / 0.01) ** 2))": "one standard error",
-        "len(ap)": "With so many",
-        "(1.96 * deviation / 0.01) ** 2": "Received a float",
+        "relevance[:, :30].sum(axis=1) / 30": "its own R",
+        "relevance.sum(axis=1) / R": "whole row",
+        "np.array([row[:r].mean() / r for row, r in zip(relevance, R)])": "twice",
+        "relevance[:, :5].mean(axis=1)": "first R results",
+        "np.mean([row[:r].mean() for row, r in zip(relevance, R)])": "Received a float",
     },
     3: {
-        "compare_paired(ap, average_precision(rank_relevance(both @ embeddings.T, "
-        "query_labels, labels, ignore=ignore)))": "other way round",
-        "compare_paired(average_precision(rank_relevance(both @ embeddings.T, "
-        "query_labels, labels)), ap)": "own group",
-        "np.mean(ap)": "Received a float",
+        "shortlist.mean()": "all 20",
+        "shortlist.sum(axis=1).mean() / 5": "more hits than fit",
+        "relevance[:, :5].mean()": "as it is",
+        "shortlist.any(axis=1).mean()": "one hit only",
+        "np.minimum(shortlist.sum(axis=1), 5) / 5": "182 floats",
     },
 }

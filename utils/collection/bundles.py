@@ -160,14 +160,6 @@ def generation_in(folder: str | os.PathLike) -> str:
     return _read_pointer(Path(os.path.expanduser(folder)))[1]
 
 
-def is_in_force(folder: Path, generation: str) -> bool:
-    """Whether a generation is what a reader would find."""
-    try:
-        return generation_in(folder) == generation
-    except IndexFileError:
-        return False
-
-
 def read_bundle(
     folder: str | os.PathLike, *, openers: Mapping[str, Opener] | None = None
 ) -> Bundle:

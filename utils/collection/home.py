@@ -15,11 +15,6 @@ from utils.errors import IndexFileError
 
 IDS = ".ids"  # one line: the first id that nobody has been given yet
 LAST_TO_GIVE = 1 << 60  # below LAST_ID of an index, by more than anybody can add
-ADVICE = (
-    "To keep both, save(folder, merge=True): your additions, removals and labels on "
-    "top of what is there. Or load it again and repeat them, save into another "
-    "folder, or save(folder, replace=True), which loses what is there."
-)
 
 
 @dataclass
@@ -35,52 +30,48 @@ class Home:
 
     def conflict(self, found: Version) -> SaveConflictError:
         """Return the error that says that the folder has moved on."""
-        return SaveConflictError(
-            f"{self.folder}: expected {self.version}, which this collection was "
-            f"loaded from or saved as. Received {found}: somebody else has changed "
-            f"it since. {ADVICE}"
+        return _conflict(
+            self.folder,
+            f"{self.version}, which this collection was loaded from or saved as",
+            f"{found}: somebody else has changed it since",
+            "To keep both, save(folder, merge=True): your additions, removals and "
+            "labels on top of what is there. Or load it again and repeat them",
         )
 
     def check_mergeable(self, newer: Stored, mine: Difference) -> None:
         """Raise a SaveConflictError unless `mine` can go on top of what is newer."""
-        theirs = newer.catalogue.items
-        given_twice = [
-            id
-            for id in mine.new
-            if id in theirs
-            and theirs[id].path != mine.new[id].path
-            or not self.reserved
-            and id < next_id_of(newer.index)
-        ]
-        if newer.lineage != self.lineage or newer.catalogue.root != self.catalogue.root:
+        theirs, next_id = newer.catalogue.items, next_id_of(newer.index)
+        same_root = newer.catalogue.root == self.catalogue.root
+        why = ""
+        for id, item in mine.new.items():
+            other = id in theirs and theirs[id].path != item.path
+            if other or (id < next_id and not self.reserved):
+                why = f"both have given the id {id}: none could be reserved in it"
+        if newer.lineage != self.lineage or not same_root:
             why = "another collection has taken its place"
-        elif given_twice:
-            why = (
-                f"both have given the id {given_twice[0]} and {len(given_twice) - 1} "
-                "more, because ids could not be reserved in that folder"
-            )
-        else:
-            return
-        raise SaveConflictError(
-            f"{self.folder}: expected a later state of {self.version}, to merge with. "
-            f"Received {newer.version}: {why}. Load it and repeat your changes, save "
-            "into another folder, or save(folder, replace=True), which loses what is "
-            "there."
-        )
+        if why:
+            expected = f"a later state of {self.version}, to merge with"
+            advice = "Load it and repeat your changes"
+            raise _conflict(self.folder, expected, f"{newer.version}: {why}", advice)
 
 
 def check_replaceable(folder: Path, found: Version, *, merge: bool) -> None:
     """Raise a SaveConflictError if what is there may not be replaced unseen."""
+    expected = "nothing that a first save would lose"
     if merge:
-        why, advice = "which this collection was not loaded from", "Load it, add to it"
-    elif found.changes:
-        why, advice = "which no save contains", "Load it, save it here first"
-    else:
-        return
-    raise SaveConflictError(
-        f"{folder}: expected nothing that a first save would lose. Received {found}, "
-        f"{why}. {advice}, save into another folder, or save(folder, replace=True), "
-        "which loses what is there."
+        received = f"{found}, which this collection was not loaded from"
+        raise _conflict(folder, expected, received, "Load it, add to it")
+    if found.changes:
+        received = f"{found}, which no save contains"
+        raise _conflict(folder, expected, received, "Load it, save it here first")
+
+
+def _conflict(
+    folder: Path, expected: str, received: str, advice: str
+) -> SaveConflictError:
+    return SaveConflictError(
+        f"{folder}: expected {expected}. Received {received}. {advice}, save into "
+        "another folder, or save(folder, replace=True), which loses what is there."
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from utils.collection.bundles import generation_in, is_in_force, made_folder, new_build
+from utils.collection.bundles import made_folder, new_build
 from utils.collection.catalogue import Catalogue, Item
 from utils.collection.collection_store import (
     Stored,
@@ -37,7 +37,7 @@ from utils.collection.locks import (
 from utils.collection.vector_index import VectorIndex, next_id_of
 from utils.embeddings import Embedder, load_embedder
 from utils.errors import IndexFileError, printable
-from utils.images import Refusal
+from utils.images import Refusal, expanded
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class KeptCollection:
         loaded = cls(index, catalogue, pipeline=stored.pipeline, embedder=embedder)
         moved = None if root is None else loaded.root
         loaded._leave_out_strays(moved)
-        loaded._settle(made_folder(folder), stored, moved)
+        loaded._settle(Path(expanded(folder)), stored, moved)
         return loaded
 
     @classmethod
@@ -189,10 +189,9 @@ class KeptCollection:
         SaveConflictError if somebody has it open.
         """
         options: dict[str, Any] = {"embedder": embedder, "root": root, "mmap": mmap}
-        generation_in(folder)  # which says so if there is none
-        place = made_folder(folder)
-        if not durable:
-            return cls.load(place, **options)
+        place = Path(expanded(folder))
+        if not durable or version_in(place) is None:
+            return cls.load(place, **options)  # which says so if there is none
         with locked(place) as alone:
             if not alone:
                 raise SaveConflictError(
@@ -328,7 +327,7 @@ class KeptCollection:
         try:
             write_collection(place, new, alone=alone)
         finally:  # an error after the last step does not undo it
-            if is_in_force(place, version.generation):
+            if version_in(place) == version:
                 self._state = state
                 self._settle(place, new, None if home is None else home.root)
         if home is None:
@@ -336,12 +335,13 @@ class KeptCollection:
 
     def _settle(self, place: Path, stored: Stored, root: Path | None) -> None:
         """Go on from what stands in a place."""
-        key, catalogue = os.path.realpath(place), self._state.catalogue
+        key, version = os.path.realpath(place), stored.version
+        catalogue = self._state.catalogue
         self._homes.pop(key, None)  # the last one is where ids are reserved
-        self._homes[key] = Home(place, stored.version, stored.lineage, catalogue, root)
+        self._homes[key] = Home(Path(key), version, stored.lineage, catalogue, root)
         if (tenancy := self._tenancy_in(place)) is not None:
             tenancy.journal.close()
-            tenancy.journal = Journal(place, stored.version.generation)
+            tenancy.journal = Journal(place, version.generation)
 
     def _tenancy_in(self, place: Path) -> _Tenancy | None:
         tenancy = self._tenancy

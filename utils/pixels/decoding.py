@@ -23,6 +23,7 @@ MAX_SIDE = 65_535  # JPEG's own limit
 WHOLE = 12_000_000  # pixels that are resized in one go, as Pillow would
 BAND = 1 << 18  # pixels that are converted together
 BAND_BYTES = 8_000_000  # what that takes, in any mode
+WEBP_BESIDE = 12  # bytes a pixel, for two canvases and a frame
 YCBCR = 6  # a TIFF's number for colours that libtiff gives in 4 bytes
 MOST_OF_LIBTIFF = 100_000_000  # for the coefficients of a JPEG inside
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -78,13 +79,15 @@ def decode(
     # Another library may have switched this on; half grey pictures would be indexed.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     opened = _opened(source)
-    _check_pixels(_size(opened), max_pixels)
-    beside = _bytes_beside(opened)
+    size, beside = _size(opened), _bytes_beside(opened)
+    _check_pixels(size, max_pixels)
     if enough and isinstance(source, bytes):  # only a JPEG has other scales
         opened.draft(None, (enough, enough))
     need = _bytes_needed(opened, beside, shrink)
-    need += len(source) if isinstance(source, bytes) else 0
-    _check_memory(opened, need)
+    kind = getattr(opened, "format", None) or type(opened).__name__
+    if isinstance(source, bytes):
+        need += len(source) * (2 if kind == "WEBP" else 1)  # of a WebP there is a copy
+    _check_memory(kind, size, need)
     with MEMORY.taken(need):
         opened = _load(opened, source)
         size, pixels = _upright(opened, shrink)
@@ -121,6 +124,8 @@ def _opened(source: Any) -> Any:
     """Return a picture of which only the header was read, or an array."""
     if isinstance(source, bytes):
         check_beginning(source)
+        if source[8:12] == b"WEBP":
+            _check_webp(source)
         return Image.open(io.BytesIO(source), formats=FORMATS)
     if isinstance(source, Image.Image):
         return source
@@ -180,15 +185,26 @@ def check_beginning(head: bytes) -> None:
     )
 
 
-def _check_memory(opened: Any, need: int) -> None:
+def _check_memory(kind: str, size: Size, need: int) -> None:
     if need > MEMORY.limit:
-        width, height = _size(opened)
-        kind = getattr(opened, "format", None) or type(opened).__name__
         raise RefusedError(
-            f"decoding this {kind} of {width}×{height} pixels takes {need / 1e6:,.0f} "
-            f"MB of memory; at most {MEMORY.limit / 1e6:,.0f}. Make a smaller copy, or "
-            "save it as a plain JPEG or PNG, which take less."
+            f"decoding this {kind} of {size[0]}×{size[1]} pixels takes "
+            f"{need / 1e6:,.0f} MB of memory; at most {MEMORY.limit / 1e6:,.0f}. Make "
+            "a smaller copy, or save it as a plain JPEG or PNG, which take less."
         )
+
+
+def _check_webp(data: bytes) -> None:
+    """Refuse a WebP that is too dear, because opening one takes memory already."""
+    if data[12:16] == b"VP8X":
+        size = [1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27)]
+    elif data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        size = [1 + (bits >> shift & 0x3FFF) for shift in (0, 14)]
+    else:
+        size = [int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28)]
+    need = (4 + WEBP_BESIDE) * size[0] * size[1] + BAND_BYTES + 2 * len(data)
+    _check_memory("WEBP", (size[0], size[1]), need)
 
 
 def _bytes_needed(opened: Any, beside: int, shrink: Shrink | None) -> int:
@@ -208,8 +224,8 @@ def _bytes_needed(opened: Any, beside: int, shrink: Shrink | None) -> int:
 def _bytes_beside(opened: Any) -> int:
     """Return what Pillow's decoder takes beside the pixels."""
     kind, pixels = getattr(opened, "format", None), math.prod(_size(opened))
-    if kind == "WEBP":  # two canvases and the frame as bytes; lossless, once more
-        return pixels * (12 if _peek(opened, 12, 4) == b"VP8 " else 16)
+    if kind == "WEBP":
+        return WEBP_BESIDE * pixels
     if not getattr(opened, "tile", None):  # decoded already
         return 0
     if kind in ("JPEG", "MPO") and not _is_one_scan(opened):
@@ -220,20 +236,12 @@ def _bytes_beside(opened: Any) -> int:
     return 2 * pixels if opened.tile[0][0] == "bmp_rle" else 0
 
 
-def _peek(opened: Any, at: int, length: int) -> bytes:
-    if opened.fp is None or opened.fp.closed:
-        return b""
-    here = opened.fp.tell()
-    opened.fp.seek(max(0, at))
-    data = opened.fp.read(length)
-    opened.fp.seek(here)
-    return data
-
-
 def _is_one_scan(opened: Any) -> bool:
-    """Whether all colours of a JPEG come in one scan, at whose start Pillow stands."""
-    n = len(opened.layer)
-    start = _peek(opened, opened.fp.tell() - 2 * n - 6, 3)
+    """Whether all colours of a JPEG come in one scan, whose head Pillow has passed."""
+    n, here = len(opened.layer), opened.fp.tell()
+    opened.fp.seek(max(0, here - 2 * n - 6))
+    start = opened.fp.read(3)
+    opened.fp.seek(here)
     return "progressive" not in opened.info and start == bytes([0, 2 * n + 6, n])
 
 
