@@ -9,10 +9,9 @@ import argparse
 import logging
 import sys
 
-import uvicorn
-
 from utils.errors import LookalikeError
 from utils.service.application import create_application
+from utils.service.server import server_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,16 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        uvicorn.run(
-            create_application(options.folder),
-            host=options.host,
-            port=options.port,
-            log_level="warning" if options.port else "info",
-            access_log=False,  # ours says less: no client, no label
-            server_header=False,
-            h11_max_incomplete_event_size=32_768,  # bytes of headers
-            timeout_keep_alive=10,
-        )
+        application = create_application(options.folder)
+        server_of(application, options.host, options.port).run()
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1

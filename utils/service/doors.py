@@ -8,13 +8,16 @@ takes over every newer save, while questions that came before are answered by th
 import logging
 import os
 import threading
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
+from utils import images
 from utils.app.query import QueryHandler
 from utils.beyond.networks import load_network
+from utils.collection.catalogue import Item
 from utils.collection.collection_store import version_in
 from utils.collection.hits import Hit
 from utils.collection.search import ImageSearch
@@ -22,8 +25,11 @@ from utils.embeddings import Embedder, load_embedder
 from utils.errors import LookalikeError
 from utils.service.batching import BatchingEmbedder
 from utils.service.metrics import Metrics
+from utils.service.problems import ProblemError
 from utils.service.settings import Settings
 
+THUMBNAIL = 256  # pixels of the longer side
+CACHED_THUMBNAILS = 512
 log = logging.getLogger("lookalike.service")
 
 
@@ -58,6 +64,14 @@ class Served:
         )
         self._warm()
         self.handler = self._open()
+
+    def file_of(self, id: int) -> bytes:
+        """Return a picture's file as it was indexed, and no other; KeyError if none."""
+        return _read(self.handler.search.items[id])
+
+    def thumbnail_of(self, id: int) -> bytes:
+        """Return a picture as a small JPEG; KeyError if there is none."""
+        return _shrink(self.handler.search.items[id])
 
     def add(self, data: bytes, label: str) -> Hit:
         """Add a picture; `LookalikeError` or `PictureError` says why not."""
@@ -95,23 +109,23 @@ class Served:
             self.handler.search.close()
 
     def _open(self) -> QueryHandler:
-        limits = {
-            "max_bytes": self.settings.max_bytes,
-            "max_pixels": self.settings.max_pixels,
-        }
+        settings = self.settings
+        make = partial(
+            QueryHandler, max_bytes=settings.max_bytes, max_pixels=settings.max_pixels
+        )
         embedder = cast(Embedder, self.embedder)  # it is used like one
         if not self.writable:
             search = ImageSearch.load(self.folder, embedder=embedder)
-            return QueryHandler(search, **limits)
+            return make(search)
         search = ImageSearch.open(self.folder, durable=True, embedder=embedder)
         keep_in = self.folder.with_name(f"{self.folder.name}_added").resolve()
-        return QueryHandler(search, keep_in=keep_in, **limits)
+        return make(search, keep_in=keep_in)
 
     def _warm(self) -> None:
         """Let the network build what it builds at its first batch."""
         side = self.embedder.input_size
-        noise = np.random.default_rng(seed=0).integers(0, 256, (1, side, side, 3))
-        self.embedder.embed(noise.astype(np.uint8))
+        random = np.random.default_rng(seed=0)
+        self.embedder.embed(random.integers(0, 256, (1, side, side, 3), np.uint8))
 
 
 def embedder_of(pipeline: str) -> Embedder:
@@ -119,3 +133,15 @@ def embedder_of(pipeline: str) -> Embedder:
     if pipeline.startswith("efficientnet_lite0-"):
         return load_network("efficientnet_lite0", verbose=False)
     return load_embedder(verbose=False)
+
+
+def _read(item: Item) -> bytes:
+    data = images.read_file(item.path)
+    if images.sha256_of(data) != item.sha256:
+        raise ProblemError(410, "The picture's file has changed since.")
+    return data
+
+
+@lru_cache(CACHED_THUMBNAILS)
+def _shrink(item: Item) -> bytes:
+    return images.thumbnail(_read(item), THUMBNAIL)

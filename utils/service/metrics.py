@@ -22,11 +22,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        routes = ["route", "status"]
         self.requests = Counter(
-            "lookalike_requests",
-            "Requests answered",
-            ["route", "status"],
-            registry=self.registry,
+            "lookalike_requests", "Requests answered", routes, registry=self.registry
         )
         self.seconds = Histogram(
             "lookalike_request_seconds",

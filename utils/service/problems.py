@@ -4,26 +4,17 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from utils.errors import LookalikeError, PictureError, printable
+from utils.service.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL = 500  # characters
 log = logging.getLogger("lookalike.service")
-
-
-class Problem(BaseModel):
-    """What went wrong, and what to do."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
 
 
 class ProblemError(Exception):
@@ -53,10 +44,6 @@ def describe(error: Exception) -> tuple[int, str, Any]:
         return error.status, error.detail, error.headers
     if isinstance(error, HTTPException):  # no such route or method
         return error.status_code, str(error.detail), error.headers
-    if isinstance(error, RequestValidationError):
-        # Where and why, never what was received: it may be anything.
-        found = (f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        return 422, "; ".join(found) + ".", None
     if isinstance(error, PictureError):
         return 422, str(error), None
     if isinstance(error, LookalikeError):
@@ -65,12 +52,20 @@ def describe(error: Exception) -> tuple[int, str, Any]:
     return 500, "The service failed. What happened is in its log.", None
 
 
-def install(application: FastAPI) -> None:
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI says of these problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def install(application: Starlette) -> None:
     """Let every error of an application end as a problem."""
 
     def respond(request: Request, error: Exception) -> JSONResponse:
         return problem(*describe(error))
 
-    kinds = (ProblemError, HTTPException, RequestValidationError, LookalikeError)
-    for kind in (*kinds, Exception):
+    for kind in (ProblemError, HTTPException, LookalikeError, Exception):
         application.add_exception_handler(kind, respond)
