@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from utils.app.query import MAX_LABEL, SUFFIX_BY_FIRST_BYTES, Question
@@ -20,12 +21,12 @@ from utils.errors import printable
 from utils.service.doors import Served
 from utils.service.limits import Limits
 from utils.service.metrics import Metrics, Observed
-from utils.service.models import AnswerModel, Asked, HitModel, Problem
+from utils.service.models import AnswerModel, HitModel, Problem, asked_within
 from utils.service.problems import ProblemError, install, problem, responses
 from utils.service.settings import Settings
 
 PAGE = Path(__file__).with_name("page")
-REFUSED = responses(400, 408, 413, 422, 503)
+REFUSED = responses(400, 408, 413, 422, 431, 503)
 BY_ID = responses(404, 410, 422, 503)
 GUARDED = responses(401, 403)
 FILE = {"type": "string", "format": "binary"}
@@ -75,7 +76,8 @@ def create_application(
     _add_pictures(application)
     _add_changes(application)
     _add_health(application)
-    _describe_problems(application)
+    schemas = application.openapi()["components"]["schemas"]
+    schemas["Problem"] = Problem.model_json_schema()
     application.mount("/", StaticFiles(directory=PAGE, html=True))
     application.add_middleware(Limits, settings=settings)
     application.add_middleware(Observed, metrics=metrics)
@@ -86,11 +88,6 @@ async def _say_which(request: Request, error: Any) -> Response:
     # Where and why, never what was received: it may be anything.
     found = (f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
     return problem(422, "; ".join(found) + ".")
-
-
-def _describe_problems(application: FastAPI) -> None:
-    schema = application.openapi()
-    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
 
 
 async def _renew(served: Served, seconds: float) -> None:
@@ -161,11 +158,9 @@ async def run(request: Request, function: Callable[..., Any], *args: Any) -> Any
 
 
 def _add_search(application: FastAPI, settings: Settings) -> None:
-    async def question_of(asked: Annotated[Asked, Query()]) -> Question:
-        if asked.k > settings.max_k:
-            raise ProblemError(
-                422, f"k must be at most {settings.max_k}. Received: {asked.k}."
-            )
+    limited: Any = asked_within(settings.max_k)
+
+    async def question_of(asked: Annotated[limited, Query()]) -> Question:
         return Question(**asked.model_dump())
 
     asked_for = Depends(question_of)
@@ -248,7 +243,7 @@ def _add_health(application: FastAPI) -> None:
             "writable": served.writable,
         }
 
-    @application.get("/metrics")
+    @application.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         """Return counters for Prometheus."""
         text = request.app.state.metrics.text()

@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 RETRY_SECONDS = "1"
+MAX_HEADERS, MAX_HEADER_BYTES = 100, 32_768  # browsers send about 20
 ALWAYS_OPEN = ("/healthz", "/readyz", "/metrics")  # also when all places are taken
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -63,7 +64,7 @@ class Limits:
                 )
             self.places -= counts
             try:
-                self._check_length(scope)
+                self._check_head(scope)
                 await self.application(scope, self._counted(receive), guarded)
             finally:
                 self.places += counts
@@ -73,7 +74,10 @@ class Limits:
                 response.headers["Connection"] = "close"  # the rest is not read
                 await response(scope, receive, guarded)
 
-    def _check_length(self, scope: Message) -> None:
+    def _check_head(self, scope: Message) -> None:
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise ProblemError(431, f"A request may have {MAX_HEADERS} headers.")
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit():
             self._check_bytes(int(length))

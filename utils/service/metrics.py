@@ -9,7 +9,13 @@ import logging
 from time import perf_counter
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 from utils.service.limits import Message, Receive, Send
 
@@ -21,22 +27,21 @@ class Metrics:
     """Counters of one application; each has a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        routes = ["route", "status"]
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "lookalike_requests", "Requests answered", routes, registry=self.registry
+            "lookalike_requests", "Answered", ["route", "status"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "lookalike_in_flight", "Requests being answered", registry=registry
         )
         self.seconds = Histogram(
-            "lookalike_request_seconds",
-            "From a request to its answer",
-            ["route"],
-            registry=self.registry,
+            "lookalike_request_seconds", "To an answer", ["route"], registry=registry
         )
         self.batches = Histogram(
             "lookalike_batch_pictures",
             "Pictures that shared a forward pass",
+            registry=registry,
             buckets=SIZES,
-            registry=self.registry,
         )
 
     def text(self) -> bytes:
@@ -64,7 +69,8 @@ class Observed:
             await send(message)
 
         try:
-            await self.application(scope, receive, noted)
+            with self.metrics.in_flight.track_inprogress():
+                await self.application(scope, receive, noted)
         finally:
             seconds = perf_counter() - start
             route = getattr(scope.get("route"), "path", "(none)")

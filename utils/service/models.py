@@ -2,15 +2,8 @@
 
 from typing import Any, Literal
 
-from pydantic import (  # noqa: F401, some of it for the settings
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-)
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
 
 from utils.app.query import Answer
 from utils.collection.hits import Hit
@@ -72,6 +65,12 @@ class Asked(BaseModel):
     nprobe: int = Field(default=4, ge=1, le=1024)
     metric: Literal["cosine", "Euclidean"] = "cosine"
     label: str | None = Field(default=None, max_length=200)
+
+
+def asked_within(max_k: int) -> type[Asked]:
+    """Return the model for a service that takes no larger k."""
+    k = (int, Field(default=min(5, max_k), ge=1, le=max_k))
+    return pydantic.create_model("Asked", __base__=Asked, k=k)
 
 
 class Problem(BaseModel):

@@ -1,7 +1,4 @@
-"""The server: uvicorn, with limits to what a connection may take (uvicorn).
-
-`running` is for a lesson, a test or a measurement, which go on beside it.
-"""
+"""The server: uvicorn, with limits to what a connection may take."""
 
 import threading
 import time
@@ -65,7 +62,7 @@ def server_of(application: Any, host: str, port: int) -> uvicorn.Server:
 
 @contextmanager
 def running(application: Any) -> Iterator[str]:
-    """Serve on a free port of this computer, in a thread; yields the address."""
+    """Serve beside a lesson or a test, on a free port of this computer: the address."""
     server = server_of(application, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
