@@ -18,7 +18,9 @@ function card(hit) {
   name.textContent = hit.label || "no label";
   const score = document.createElement("span");
   score.className = "quiet";
-  score.textContent = ` ${hit.score.toFixed(2)}`;
+  score.textContent = hit.score.toFixed(2);
+  const line = document.createElement("p");
+  line.append(name, " ", score);
   const bar = document.createElement("meter");
   bar.min = 0; bar.max = 1; bar.value = hit.score;
   bar.setAttribute("aria-label", `similarity ${hit.score.toFixed(2)}`);
@@ -27,7 +29,7 @@ function card(hit) {
   more.textContent = "More like this";
   more.setAttribute("aria-label", `More like result ${hit.rank}`);
   more.addEventListener("click", () => ask({ id: hit.id, thumbnail: hit.thumbnail }));
-  item.append(picture, name, score, bar, more);
+  item.append(picture, line, bar, more);
   return item;
 }
 
@@ -83,6 +85,7 @@ addEventListener("drop", (event) => {
   $("drop").classList.remove("over");
   take(event.dataTransfer.files);
 });
+$("query").addEventListener("error", () => { $("query").hidden = true; }); // no picture
 $("options").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["k", "label"]) $(id).addEventListener("change", () => last && ask(last));
 
