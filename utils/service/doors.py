@@ -122,10 +122,10 @@ class Served:
         return make(search, keep_in=keep_in)
 
     def _warm(self) -> None:
-        """Let the network build what it builds at its first batch."""
-        side = self.embedder.input_size
-        random = np.random.default_rng(seed=0)
-        self.embedder.embed(random.integers(0, 256, (1, side, side, 3), np.uint8))
+        """Let the network build what it builds at its first batches of any size."""
+        random, side = np.random.default_rng(seed=0), self.embedder.input_size
+        for n in (1, 2, self.settings.batch_size):
+            self.embedder.embed(random.integers(0, 256, (n, side, side, 3), np.uint8))
 
 
 def embedder_of(pipeline: str) -> Embedder:

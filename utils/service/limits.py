@@ -78,8 +78,7 @@ class Limits:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             raise ProblemError(431, f"A request may have {MAX_HEADERS} headers.")
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit():
+        if (length := dict(scope["headers"]).get(b"content-length", b"")).isdigit():
             self._check_bytes(int(length))
 
     def _check_bytes(self, received: int) -> None:

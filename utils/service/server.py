@@ -10,7 +10,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_BYTES = 32_768  # of a request's headers, together
+from utils.service.limits import MAX_HEADER_BYTES
+
 HEAD_SECONDS = 10.0  # for all of them to arrive
 IDLE_SECONDS = 10  # of a connection after an answer
 
@@ -54,7 +55,7 @@ def server_of(application: Any, host: str, port: int) -> uvicorn.Server:
         access_log=False,  # ours says less: no client, no label
         server_header=False,
         proxy_headers=False,  # nobody's word is taken for who asks
-        h11_max_incomplete_event_size=HEAD_BYTES,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         timeout_keep_alive=IDLE_SECONDS,
     )
     return uvicorn.Server(config)
