@@ -1,5 +1,6 @@
 """Vectors from a network: shapes, preprocessing, weights that cannot be trusted."""
 
+import hashlib
 import json
 import logging
 import os
@@ -225,7 +226,31 @@ def test_the_file_beside_the_weights_states_their_size(tmp_path):
     assert load_embedder(mine, verbose=False).input_size == 64
     assert load_embedder(mine, input_size=32, verbose=False).input_size == 32
     card.write_text('{"size": 64}')
-    with pytest.raises(WeightsError, match=r"mine\.json: expected .*state input_size"):
+    with pytest.raises(WeightsError, match=r"mine\.json: expected .*Fix it, or remove"):
+        load_embedder(mine, verbose=False)
+    for size in (-5, 0, 31, 10**8, "64", None, True):
+        card.write_text(json.dumps({"input_size": size, "sha256": ""}))
+        with pytest.raises(WeightsError, match=r"mine\.json: .*input_size must be"):
+            load_embedder(mine, verbose=False)
+
+
+@pytest.mark.parametrize("size", [-5, 0, 31, 2049, 10**8, 64.0, "64", True])
+@pytest.mark.parametrize("weights", ["untrained", "bundled"])
+def test_an_impossible_size_is_refused(weights, size):
+    with pytest.raises(ValueError, match="input_size must be"):
+        load_embedder(weights, input_size=size, verbose=False)
+
+
+def test_weights_that_their_card_does_not_describe_are_refused(tmp_path):
+    mine = tmp_path / "mine.weights.h5"
+    build_resnet50().save_weights(mine)
+    facts = {"input_size": 32, "sha256": hashlib.sha256(mine.read_bytes()).hexdigest()}
+    (tmp_path / "mine.json").write_text(json.dumps(facts))
+    assert load_embedder(mine, verbose=False).input_size == 32
+    (tmp_path / "mine.json").write_text(json.dumps(facts | {"sha256": "0" * 64}))
+    with pytest.raises(
+        WeightsError, match=r"mine\.weights\.h5: .*damaged or was chang"
+    ):
         load_embedder(mine, verbose=False)
 
 

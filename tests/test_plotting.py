@@ -404,3 +404,8 @@ def test_a_product_of_codebooks_is_drawn_as_a_grid():
     upright = [line[0][0] for line in lines if line[0][0] == line[1][0]]
     level = [line[0][1] for line in lines if line[0][1] == line[1][1]]
     assert (upright, level) == ([0.5, 2], [3, 4.5]), "half way between centroids"
+
+
+def test_a_title_of_any_length_is_drawn_short():
+    plotting.show_pictures([PICTURE], ["x" * 10_000])
+    assert titles() == ["x" * (plotting.LONGEST - 1) + "…"]

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import LFS_POINTER, WeightsError, check_k, printable
+from utils.errors import LFS_POINTER, WeightsError, check_k, expanded, printable
 
 DIMENSION = 2048
 BUNDLED = Path(__file__).parents[1] / "models" / "resnet50_notop.weights.h5"
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications checks it
 IMAGENET_SIZE = 224
+SMALLEST, LARGEST = 32, 2048  # height and width; Keras wants 32, larger takes gigabytes
 # Part of every pipeline id. Raise it when the pixels that reach the network change.
 PREPROCESSING = "caffe2"
 RESTORE = "Bring it back with `git checkout -- models`."
@@ -149,14 +150,16 @@ def load_embedder(
     """
     chosen = os.fspath(weights or os.environ.get("LOOKALIKE_WEIGHTS") or "bundled")
     if chosen == "untrained":
-        name, size, sha256 = chosen, input_size or IMAGENET_SIZE, "untrained-glorot"
+        name, sha256 = chosen, "untrained-glorot"
+        size = check_size(IMAGENET_SIZE if input_size is None else input_size)
         model = _untrained(size)
     else:
-        path = BUNDLED if chosen == "bundled" else Path(os.path.expanduser(chosen))
+        path = BUNDLED if chosen == "bundled" else Path(expanded(chosen))
         if chosen == "imagenet":
             path = _imagenet_file(download)
         name = chosen if chosen in ("bundled", "imagenet") else path.name
-        size = input_size or read_card(path, published=name == "bundled")["input_size"]
+        card = read_card(path, published=name == "bundled")
+        size = check_size(card["input_size"] if input_size is None else input_size)
         sha256 = checked_sha256(path, name)
         model = build_resnet50(size)
         head_off = 'ResNet50 without its head (include_top=False, pooling="avg")'
@@ -319,7 +322,7 @@ def load_weights(model: Any, path: Path, expected: str) -> None:
 
 
 def checked_sha256(path: Path, name: str) -> str:
-    """Return a weights file's sha256, after comparing it with the published one.
+    """Return a weights file's sha256, after comparing it with the card's, if any.
 
     `name` is what was asked for: "bundled" stands for a file in ``models/``.
     """
@@ -337,12 +340,13 @@ def checked_sha256(path: Path, name: str) -> str:
     sha256 = hashlib.sha256(content).hexdigest()
     if content.startswith(LFS_POINTER):
         raise WeightsError(f"{path.name}: a Git LFS pointer. Run `git lfs pull`.")
-    if name == "bundled" and sha256 != (
-        expected := read_card(path, published=True)["sha256"]
-    ):
+    published = name == "bundled"
+    expected = read_card(path, published=published)["sha256"]
+    if sha256 != expected and (expected or published):
+        fix = RESTORE if published else f"Or {card_of(path).name} is of another file."
         raise WeightsError(
             f"{path.name}: the file is damaged or was changed: its sha256 is "
-            f"{sha256[:12]}…, expected {expected[:12]}…. {RESTORE}"
+            f"{sha256[:12]}…, expected {expected[:12]}…. {fix}"
         )
     if name == "imagenet" and hashlib.md5(content).hexdigest() != IMAGENET_MD5:  # noqa: S324
         raise WeightsError(
@@ -350,6 +354,15 @@ def checked_sha256(path: Path, name: str) -> str:
             "Move it away and download again; it was left as it is."
         )
     return sha256
+
+
+def check_size(size: Any) -> int:
+    """Return a height and width that a network takes, or raise a ValueError."""
+    if not SMALLEST <= check_k(size, "input_size") <= LARGEST:
+        raise ValueError(
+            f"input_size must be from {SMALLEST} to {LARGEST} pixels. Received: {size}."
+        )
+    return int(size)
 
 
 def card_of(path: Path) -> Path:
@@ -362,12 +375,13 @@ def read_card(path: Path, *, published: bool = False) -> dict[str, Any]:
     """Return what the JSON file beside a weights file states, or else its defaults."""
     card = card_of(path)
     if not published and not os.path.exists(card):
-        return {"input_size": IMAGENET_SIZE}
+        return {"input_size": IMAGENET_SIZE, "sha256": ""}
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
-        return {"input_size": int(facts["input_size"]), "sha256": str(facts["sha256"])}
+        size = check_size(facts["input_size"])
+        return {"input_size": size, "sha256": str(facts["sha256"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        own = "Fix it, or state input_size yourself."
+        own = "Fix it, or remove it."
         raise WeightsError(
             f'{card}: expected the weights\' "input_size" and "sha256" '
             f"({_first_line(error)}). {RESTORE if published else own}"

@@ -4,6 +4,7 @@ What every module checks in the same way stands here, too.
 """
 
 import operator
+import os
 from typing import Any
 
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS must fetch
@@ -42,6 +43,14 @@ def check_k(k: Any, name: str = "k") -> int:
             f"{name} must be a whole number of at least 1. Received: {k!r}."
         )
     return number
+
+
+def expanded(path: str | os.PathLike) -> str:
+    """Return a path with the home folder in place of a leading ~."""
+    name = os.fsdecode(path)
+    # A scan of "." may find a file whose own name begins with ~.
+    has_home = name.startswith("~") and not os.path.lexists(name)
+    return os.path.expanduser(name) if has_home else name
 
 
 class LookalikeError(Exception):

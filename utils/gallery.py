@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.errors import printable
+from utils.errors import expanded, printable
 
 # Not resolved: in a folder of links, output goes beside the links.
 ROOT = Path(os.path.abspath(__file__)).parents[1]
@@ -90,7 +90,7 @@ def read_metadata(csv_path: str | os.PathLike = IMAGES / "metadata.csv") -> list
     table's folder. FileNotFoundError if there is no such table, ValueError if it is no
     CSV in UTF-8, a column is missing, or a number isn't one.
     """
-    path = Path(os.path.expanduser(csv_path))
+    path = Path(expanded(csv_path))
     name = printable(str(path))
     try:
         with open(path, newline="", encoding="utf-8") as file:

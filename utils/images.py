@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from utils.errors import PictureError, check_k, printable
+from utils.errors import PictureError, check_k, expanded, printable
 from utils.pixels.decoding import (
     FILTER,
     MAX_PIXELS,
@@ -218,14 +218,6 @@ def _opened(path: PicturePath, max_bytes: int) -> Iterator[BinaryIO]:
         raise RefusedError(reason) from error
     except ValueError as error:  # a null character
         raise RefusedError(f"not a possible name for a file: {error}") from error
-
-
-def expanded(path: PicturePath) -> str:
-    """Return a path with the home folder in place of a leading ~."""
-    name = os.fsdecode(path)
-    # A scan of "." may find a file whose own name begins with ~.
-    has_home = name.startswith("~") and not os.path.lexists(name)
-    return os.path.expanduser(name) if has_home else name
 
 
 def _check_stat(status: os.stat_result, max_bytes: int) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from utils.errors import IndexFileError, check_k
+from utils.errors import IndexFileError, check_k, expanded
 
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 POINTS_PER_CELL = 39  # FAISS's own minimum for training a cell without a warning
@@ -139,7 +139,7 @@ def save_index(index: faiss.Index, path: str | os.PathLike) -> str:
     disk is full or not writable (`faiss.write_index` can miss that), or there is no
     such folder.
     """
-    path = Path(os.path.expanduser(path))
+    path = Path(expanded(path))
     content = faiss.serialize_index(index).tobytes()
     temporary = path.with_name(path.name + ".part")
     try:
@@ -166,7 +166,7 @@ def load_index(
     only (FAISS ends the process if one adds to it), and the file never be written again
     in place; `save_index` replaces it (on Windows, once the index is gone).
     """
-    path = Path(os.path.expanduser(path))
+    path = Path(expanded(path))
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never answer
             raise OSError(errno.EINVAL, "it is no plain file")

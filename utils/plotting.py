@@ -33,6 +33,7 @@ PALETTE = (BLUE, "#E69F00", GREEN, "#CC79A7", RED, "#56B4E9")
 MARKERS = "osD^vP"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
 TWO_NUMBERS = {"xlabel": "first number", "ylabel": "second number"}
+LONGEST = 200  # characters of a title; thousands would take seconds to draw
 SMALL = 8  # points: titles, legends, numbers on bars
 
 Options = dict[str, Any]
@@ -211,15 +212,15 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
     A curve is x values, y values and, if wanted, the names of its points. A value is
     three numbers, itself and the ends of its interval; more (of a `Timing`) are cut.
     """
-    ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log", ymargin=0.12)
     for k, (curve, (xs, ys, *named)) in enumerate(curves.items()):
         x, y = (np.array([three[:3] for three in values]).T for values in (xs, ys))
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
         look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
         ax.errorbar(x[0], y[0], y_error, x_error, capsize=2, elinewidth=0.8, **look)
-        for text, *point in zip(*named, x[0], y[0], strict=True) if named else ():
-            below: Options = {"xytext": (4, -11), "textcoords": "offset points"}
-            ax.annotate(text, point, fontsize=SMALL, color=PALETTE[k], **below)
+        below: Options = {"xytext": (4, -11), "textcoords": "offset points"}
+        for text, px, py in zip(*named, x[0], y[0], strict=True) if named else ():
+            ax.annotate(text, (px, py), fontsize=SMALL, color=PALETTE[k], **below)
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=SMALL)
 
@@ -253,7 +254,7 @@ def show_directions(vectors: Mapping[str, tuple[float, float]]) -> None:
     start = np.arctan2(y0, x0)
     for (name, (x, y)), color in zip(vectors.items(), PALETTE, strict=False):
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": color})
-        ax.annotate(name, (x, y), color=color)
+        ax.annotate(name, (x, y), (4, 3), textcoords="offset points", color=color)
         if far := np.hypot(x - x0, y - y0):
             ax.plot([x0, x], [y0, y], "--", color=color, lw=1)
             ax.text((x0 + x) / 2, (y0 + y) / 2, f" distance {far:.2f}", color=color)
@@ -401,6 +402,7 @@ def _make_grid(
 def _write_title(ax: Axes, title: str, *, color: str = "black") -> None:
     """Write folder names as they are: no mathematics in $, no half characters."""
     text = title.encode(errors="replace").decode()
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     ax.set_title(text, fontsize=SMALL, color=color, parse_math=False)
 
 

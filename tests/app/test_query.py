@@ -397,3 +397,12 @@ def test_questions_from_many_threads_have_their_own_nprobe(handler, red):
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+@pytest.mark.parametrize("data", ["a.jpg", None, 5, [1, 2]])
+def test_what_is_not_the_bytes_of_a_file_is_refused_by_its_type(tmp_path, data):
+    handler = QueryHandler(make_collection(tmp_path / "p", each=2), keep_in=tmp_path)
+    message = f"expected the bytes.*Received: {type(data).__name__}.*handler.read"
+    for door in (handler.answer, handler.remember):
+        with pytest.raises(PictureError, match=message):
+            door(data)

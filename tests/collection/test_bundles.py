@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -276,8 +277,11 @@ def test_a_disk_that_fails_at_any_step_leaves_one_whole_bundle(tmp_path, monkeyp
     found = []
     for step in range(1, 8):  # two files, manifest, pointer, two folders, folder
         calls = step
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as info:
             write_bundle(tmp_path, content(step + 1), {"number": step + 1})
+        if step < 7:
+            message = rf"{tmp_path}: No space.* after [\d,]+ bytes, and [\d,]+ are free"
+            assert re.search(message, str(info.value))
         found.append(number_in(tmp_path) == step + 1)
     assert found == [False] * 6 + [True]  # the last is after the swap
     calls = 8

@@ -383,6 +383,27 @@ def test_an_index_is_rebuilt_over_the_same_vectors_with_another_kind_and_metric(
         zero.rebuilt(metric="inner_product")
 
 
+def test_an_index_by_distance_may_be_made_of_zero_vectors():
+    index = VectorIndex(draw(3))
+    zeros = np.zeros((3, D), "float32")
+    assert len(index.rebuilt(vectors=zeros, metric="l2")) == 3
+    with pytest.raises(ValueError, match="Row 0 is zero"):
+        index.rebuilt(vectors=zeros)
+
+
+@pytest.mark.parametrize("factory", ["L2norm,Flat", "RR8,Flat", "L2norm,HNSW8"])
+def test_what_learns_nothing_never_needs_retraining(factory):
+    index = VectorIndex(draw(10), factory)
+    index.add(draw(90, seed=1))
+    assert not index.needs_retraining()
+
+
+def test_opq_trains_without_a_word(capfd):
+    index = VectorIndex(draw(300), "OPQ4_8,IVF4,PQ4x4np")
+    assert not index.fallback
+    assert "WARNING" not in "".join(capfd.readouterr())
+
+
 def test_nprobe_is_kept_and_checked():
     index = VectorIndex(draw(200), "IVF5,Flat")
     assert index.nprobe == 3  # the square root, rounded up

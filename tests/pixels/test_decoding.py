@@ -174,6 +174,11 @@ def test_a_large_picture_gets_its_turn_before_smaller_ones_that_came_later():
     assert order[0] == 90
 
 
+def test_what_is_freed_goes_back_to_the_system():
+    """Glibc maps every block above 32 MB by itself; smaller ones a thread may keep."""
+    assert Image.core.get_block_size() > 1 << 25
+
+
 def test_what_fails_gives_its_memory_back():
     memory = Memory(100)
     for _ in range(3):

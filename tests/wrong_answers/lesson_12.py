@@ -2,18 +2,18 @@
 
 WRONG_ANSWERS = {
     1: {
-        "np.quantile(best, 0.9)": "nine of ten",
-        "np.quantile(best, 0.01)": "could be higher",
-        "np.median(best)": "should be 10 %",
-        "best": "Received 91 floats",
+        "np.quantile(highest, 0.9)": "nine of ten",
+        "np.quantile(highest, 0.01)": "could be higher",
+        "np.median(highest)": "should be 10 %",
+        "highest": "Received 91 floats",
         "10": "outside these limits",
     },
     2: {
-        "np.mean(new[:, None] > known)": "new thing is ahead",
-        "np.sum(known[:, None] > new)": "counts the pairs",
-        "np.mean(known > new.mean())": "not with their middle",
-        "np.mean(known[:156] > new)": "every new one",
-        "known[:, None] > new": "truth values",
+        "np.mean(new[:, None] > of_gallery)": "new thing is ahead",
+        "np.sum(of_gallery[:, None] > new)": "counts the pairs",
+        "np.mean(of_gallery > new.mean())": "not with their middle",
+        "np.mean(of_gallery[:156] > new)": "use broadcasting",
+        "of_gallery[:, None] > new": "truth values",
     },
     3: {
         "lambda s: s.max(axis=1)": "no more",

@@ -2,29 +2,32 @@
 
 WRONG_ANSWERS = {
     1: {
-        "np.quantile(alone, 0.05)": "95 % of them",
-        "alone.max()": "of them reach it",
-        "np.quantile(similarities.max(axis=1), 0.95)": "of them reach it",
-        "np.sort(alone)[-10:]": "10 floats",
+        "(map_40 @ vector_40).argmax()": "Received a whole number",
+        "np.unravel_index((map_40 @ vector_40).argmin(), (7, 7))": "smallest part",
+        "(7, 7)": "outside these limits",
+        "(0, 3)": "Another region",
     },
     2: {
-        "(regions @ query).argmax()": "Received a whole number",
-        "np.unravel_index((regions @ query).argmin(), regions.shape[:2])": (
-            "smallest part"
+        "(map_40 @ vector_40)[1:-1, 1:-1].sum() / (map_40 @ vector_40).sum()": (
+            "share inside"
         ),
-        "(2, 2)": "outside these limits",
-        "np.unravel_index((regions @ query).argmax(), regions.shape[:2])[::-1]": (
-            "Another region"
-        ),
+        "sum((map_40 @ vector_40)[i].sum() + (map_40 @ vector_40)[:, i].sum() "
+        "for i in (0, 6)) / (map_40 @ vector_40).sum()": "counted twice",
+        "24 / 49": "of the area",
+        "(map_40 @ vector_40)[0].sum() / (map_40 @ vector_40).sum()": "24?",
+        "map_40 @ vector_40": "shape (7, 7)",
     },
     3: {
-        "np.searchsorted(np.cumsum(strengths**2) / np.sum(strengths**2), 0.9)": (
-            "Too few"
+        "int(((labels[nearest] != labels[:, None]).mean(axis=1) > 0.5).sum())": (
+            "exactly half"
         ),
-        "np.searchsorted(np.cumsum(strengths) / strengths.sum(), 0.9) + 1": (
-            "Too many"
+        "int(((labels[nearest] != labels[:, None]).mean(axis=1) < 0.5).sum())": (
+            "own kind"
         ),
-        "0": "outside these limits",
-        "0.9 * 2048": "Received a float",
+        "int((labels[nearest] != labels[:, None]).sum())": "counts strangers",
+        "int((labels[nearest] != labels[:, None]).any(axis=1).sum())": (
+            "single stranger"
+        ),
+        "np.flatnonzero(labels[nearest[:, 0]] != labels)": "whole number",
     },
 }

@@ -2,19 +2,14 @@
 
 WRONG_ANSWERS = {
     1: {
-        "list(range(10))": "must not come back",
-        "[0, 1, 2, 4, 5, 6, 7, 8, 9, 10]": "must not come back",
-        "[0, 1, 2, 4, 5, 6, 7, 8, 11, 10]": "smallest first",
-        "[1, 2, 4, 5, 6, 7, 8, 10, 11, 12]": "Not these",
-        "[0, 1, 2, 4, 5, 6, 7, 8]": "Received 8 whole numbers",
+        "np.sum((cell_sizes / cell_sizes.sum()) ** 2)": "Multiply by",
+        "len(cell_sizes) * np.sum(cell_sizes / cell_sizes.sum())": "Square each",
+        "len(cell_sizes) * np.sum(cell_sizes**2)": "shares of all",
+        "cell_sizes.std() / cell_sizes.mean()": "never below 1",
+        "cell_sizes.max() / cell_sizes.mean()": "Divide by all",
+        "cell_sizes / cell_sizes.sum()": "12 floats",
     },
     2: {
-        "1": "the recall is only",
-        "16": "smaller nprobe",
-        "17": "outside these limits",
-        "recall_with(4)": "Received a float",
-    },
-    3: {
         "[0, 1]": "Not these two",
         "list(search.items)": "names 40",
         "[item.path for item in search.check()]": "list of other objects",

@@ -11,7 +11,7 @@ from pathlib import Path
 from utils import images
 from utils.app.query import Answer, QueryHandler
 from utils.collection.hits import Hit
-from utils.errors import PictureError, printable
+from utils.errors import PictureError, expanded, printable
 from utils.gallery import ROOT
 from utils.images import PictureSource
 
@@ -44,7 +44,7 @@ def find_file(path: str | os.PathLike) -> Path:
 
     A notebook's own folder is `notebooks`; what people type begins at the top.
     """
-    here = Path(os.path.expanduser(path))
+    here = Path(expanded(path))
     below = ROOT / here
     return below if below.is_file() and not here.exists() else here
 

@@ -23,7 +23,7 @@ from utils import images
 from utils.collection.hits import Hit, make_hits
 from utils.collection.search import ImageSearch
 from utils.collection.vector_index import VectorIndex
-from utils.errors import LookalikeError, PictureError, check_k, printable
+from utils.errors import LookalikeError, PictureError, check_k, expanded, printable
 from utils.indexes import POINTS_PER_CELL
 
 INDEXES = ("Flat", "IVF", "HNSW")
@@ -99,7 +99,7 @@ class QueryHandler:
                 f'Received: {search.index}. Make it with factory="Flat".'
             )
         self.search = search
-        self.keep_in = None if keep_in is None else Path(os.path.expanduser(keep_in))
+        self.keep_in = None if keep_in is None else Path(expanded(keep_in))
         self.limits: dict[str, Any] = {"max_bytes": max_bytes, "max_pixels": max_pixels}
         self._source: VectorIndex | None = None  # what the indexes were made from
         self._indexes: dict[tuple[str, str], VectorIndex] = {}
@@ -132,11 +132,11 @@ class QueryHandler:
         calls the picture `name`, which is never opened and never a path.
         """
         start = perf_counter()
-        data = bytes(data)  # never a path
+        data = _bytes_of(data, name)
         sha256 = images.sha256_of(data)
         vector, seconds = self._vectors.get(sha256), 0.0
         if vector is None:
-            vector = self._embed(data, name)
+            vector = self.search.look_at(data, name=name, **self.limits)
             seconds = perf_counter() - start
             with self._lock:  # another k must not cost another extraction
                 self._vectors[sha256] = vector
@@ -171,8 +171,9 @@ class QueryHandler:
                 "expected a folder to keep pictures in. Make the handler with "
                 "QueryHandler(search, keep_in=...)."
             )
-        data = bytes(data)  # never a path
-        images.open_picture(data, **self.limits)  # before anything is written
+        data = _bytes_of(data, "the picture")
+        size = self.search.embedder.input_size
+        images.load_picture(data, size, **self.limits)  # before anything is written
         sha256 = images.sha256_of(data)
         label = printable(" ".join(label.split()))[:MAX_LABEL]
         with self._lock:
@@ -193,14 +194,6 @@ class QueryHandler:
             return Hit(1, self.search.id_of(path), path, label, 1.0)
 
     # --- Inside ------------------------------------------------------------------
-
-    def _embed(self, data: bytes, name: str) -> np.ndarray:
-        size = self.search.embedder.input_size
-        pixels = images.load_picture(data, size, name=name, **self.limits)
-        try:
-            return self.search.embed(pixels)
-        except PictureError as error:  # it has seen pixels, not the name
-            raise PictureError(name, error.reason) from error
 
     def _id_of_content(self, sha256: str) -> int | None:
         items = self.search.items.items()
@@ -258,6 +251,17 @@ class QueryHandler:
                     factory=factories.get(kind, kind), metric=SCORES[metric]
                 )
             return self._indexes[kind, metric], note
+
+
+def _bytes_of(data: object, name: str) -> bytes:
+    """Return a file's bytes; a str or a number, which `bytes` would take, is none."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise PictureError(
+            name,
+            f"expected the bytes of a picture's file. Received: {type(data).__name__}. "
+            "For a path, pass handler.read(path).",
+        )
+    return bytes(data)
 
 
 def _cells(n: int) -> int:

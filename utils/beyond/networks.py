@@ -15,6 +15,7 @@ import numpy as np
 from utils.embeddings import (
     BUNDLED,
     Embedder,
+    check_size,
     checked_sha256,
     import_keras,
     keras_settings,
@@ -95,7 +96,8 @@ def load_network(
     """
     if name != "efficientnet_lite0":
         raise ValueError(f'name must be "efficientnet_lite0". Received: {name!r}.')
-    size = input_size or read_card(EFFICIENTNET, published=True)["input_size"]
+    card = read_card(EFFICIENTNET, published=True)
+    size = check_size(card["input_size"] if input_size is None else input_size)
     return EfficientNetLite0(EFFICIENTNET, size, verbose=verbose)
 
 

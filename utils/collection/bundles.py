@@ -17,6 +17,7 @@ generation has gone before it began to read takes the newer one.
 A hash detects damage, not intent: whoever makes a bundle can make its hashes fit.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from utils.collection.locks import locked, remove_unread, share
-from utils.errors import IndexFileError
+from utils.errors import IndexFileError, printable
 
 WINDOWS = os.name == "nt"
 # 2 had a checksum in its pointer, 1 was index.faiss and items.json side by side.
@@ -142,8 +143,17 @@ def write_generation(
     generation = folder / f"generation-{build}"
     try:
         _write_files(generation, files, facts, build)
-    except BaseException:
+    except BaseException as error:
+        written = sum(path.stat().st_size for path in generation.glob("*"))
         shutil.rmtree(generation, ignore_errors=True)
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            free = shutil.disk_usage(folder).free
+            raise OSError(
+                errno.ENOSPC,
+                f"{printable(str(folder))}: No space left: saving stopped after "
+                f"{written:,} bytes, and {free:,} are free without them. Free some, or "
+                "save elsewhere. The collection saved before is as it was",
+            ) from error
         raise
     # Should this fail, the generation may be in force: the next save cleans up.
     _patiently(lambda: os.replace(generation / POINTER, folder / POINTER))

@@ -11,8 +11,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from utils.errors import IndexFileError, printable
-from utils.images import expanded
+from utils.errors import IndexFileError, expanded, printable
 
 ADVICE = "Build the collection again and save it."
 
@@ -183,18 +182,23 @@ def absolute(path: str | os.PathLike) -> Path:
     return Path(whole)
 
 
-def spell(path: str | os.PathLike, root: Path) -> Path:
+def spell(
+    path: str | os.PathLike, root: Path, folders: dict[str, str] | None = None
+) -> Path:
     """Return the name by which a collection knows a picture.
 
-    In the root, however it was spelled, that is by way of the root; outside, its
-    real name.
+    In the root, however it was spelled, that is by way of the root; outside, its real
+    name.  What a link in the root leads to lies outside: by its real name it can be
+    saved and loaded, while a link that is put there later is not followed.
     """
     whole = absolute(path)
+    known = {} if folders is None else folders
+    real, real_root = real_path(whole, known), os.path.realpath(root)
+    if not _is_in(real, real_root):
+        return Path(real)
     if root in whole.parents:
         return whole
-    real, real_root = real_path(whole, {}), os.path.realpath(root)
-    inside = _is_in(real, real_root)
-    return root / os.path.relpath(real, real_root) if inside else Path(real)
+    return root / os.path.relpath(real, real_root)
 
 
 def real_path(path: str | os.PathLike, folders: dict[str, str]) -> str:

@@ -65,7 +65,7 @@ def once_each(
             )
         path = absolute(given)
         file = _hard_link(path) or real_path(path, folders)
-        found.setdefault(file, (spell(path, root), label))
+        found.setdefault(file, (spell(path, root, folders), label))
     return dict(found.values())
 
 

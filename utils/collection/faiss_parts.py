@@ -20,6 +20,8 @@ UNTRAINED_CODES = (  # scalar quantisers that only round each number
     faiss.ScalarQuantizer.QT_8bit_direct_signed,
 )
 
+UNTRAINED_STEPS = (faiss.NormalizationTransform, faiss.RandomRotationMatrix)
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -60,6 +62,27 @@ def new_index(d: int, factory: str, metric: str) -> faiss.Index:
     return index
 
 
+def transforms_of(index: faiss.Index) -> list[Any]:
+    """Return what vectors go through before they are coded, first things first."""
+    chains = [
+        p.chain for p in layers_of(index) if isinstance(p, faiss.IndexPreTransform)
+    ]
+    steps = [chain.at(i) for chain in chains for i in range(chain.size())]
+    return [faiss.downcast_VectorTransform(step) for step in steps]
+
+
+def train(index: faiss.Index, vectors: np.ndarray) -> None:
+    """Train an index, without the warnings of OPQ's own product quantiser."""
+    steps = [s for s in transforms_of(index) if isinstance(s, faiss.OPQMatrix)]
+    quantizers = [faiss.ProductQuantizer(step.d_out, step.M, 8) for step in steps]
+    for step, quantizer in zip(steps, quantizers, strict=True):
+        quantizer.cp.min_points_per_centroid = 1
+        step.pq = quantizer
+    index.train(vectors)
+    for step in steps:
+        step.pq = None
+
+
 def copy_index(state: State) -> faiss.Index:
     """Return a copy that may be changed."""
     if not state.mapped:  # a clone of a mapped index would still be one
@@ -97,8 +120,8 @@ def is_graph(index: faiss.Index) -> bool:
 
 def is_trained_kind(index: faiss.Index) -> bool:
     """Whether such an index learns from vectors before it takes any."""
-    codes = codes_of(index)
-    if len(layers_of(index)) > 2 or ivf_of(index) is not None:
+    codes, steps = codes_of(index), transforms_of(index)
+    if ivf_of(index) is not None or any(type(s) not in UNTRAINED_STEPS for s in steps):
         return True
     if isinstance(codes, faiss.IndexScalarQuantizer):
         return codes.sq.qtype not in UNTRAINED_CODES

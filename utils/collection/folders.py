@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from utils.errors import printable
-from utils.images import Collection, PicturePath, expanded, scan_folder
+from utils.errors import expanded, printable
+from utils.images import Collection, PicturePath, scan_folder
 
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 DRIVE = re.compile(r"/?([A-Za-z]):[\\/]")  # how a path of Windows begins

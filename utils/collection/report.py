@@ -1,7 +1,6 @@
 """Results as one HTML page that can be mailed: its pictures are inside it.
 
-The page shows small copies, made of the pixels alone: no place where a photo was taken
-and no folder of yours goes with it. File names do.
+Small copies made of pixels alone: no place, no path. File names and labels do show.
 """
 
 import base64
@@ -11,8 +10,8 @@ from html import escape
 from pathlib import Path, PureWindowsPath
 
 from utils.collection.hits import Hit
-from utils.errors import PictureError, printable
-from utils.images import PicturePath, PictureSource, expanded, name_of, thumbnail
+from utils.errors import PictureError, expanded, printable
+from utils.images import PicturePath, PictureSource, name_of, thumbnail
 
 # Its policy lets nothing be loaded or run, even if a name got past the escaping.
 PAGE = """<!DOCTYPE html>
@@ -33,7 +32,7 @@ img {{ width: 100%; aspect-ratio: 1; object-fit: contain }}
 li:first-child img {{ outline: 3px solid #3a8fc7 }}
 </style>
 <h1>{title}</h1>
-<p>The first picture of each row is the query. Numbers are cosine similarities.</p>
+<p>An outlined picture is a query; its hits follow, with cosine similarities.</p>
 {rows}
 </html>
 """

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -172,22 +173,23 @@ class ImageSearch(KeptCollection):
         if isinstance(query, str | os.PathLike):
             query = images.read_file(query)
         if not isinstance(query, bytes):
-            return self._look_at(query, name)
+            return self.look_at(query, name=name)
         sha256 = images.sha256_of(query)
         with VectorCache() as cache:
             vector = cache.get(self.pipeline, [sha256]).get(sha256)
-            if vector is None or not has_direction(vector):
-                vector = self._look_at(query, name)
+            if vector is None:
+                vector = self.look_at(query, name=name)
                 cache.put(self.pipeline, [sha256], vector[None])
-        return vector
+        return _seen(vector, name)
 
-    def _look_at(self, query: PictureSource, name: str) -> np.ndarray:
-        """Return a query's vector from the network itself."""
-        pixels = images.load_picture(query, self.embedder.input_size, name=name)
+    def look_at(self, query: PictureSource, **limits: Any) -> np.ndarray:
+        """Return a query's vector from the network itself, and keep it nowhere.
+
+        `limits` are those of `utils.images`.  Otherwise like `embed`.
+        """
+        pixels = images.load_picture(query, self.embedder.input_size, **limits)
         vector = self.embedder.embed(pixels[None])[0]
-        if not has_direction(vector):
-            raise PictureError(name, NO_DIRECTION)
-        return vector
+        return _seen(vector, limits.get("name") or images.name_of(query))
 
     def search(
         self, query: PictureSource, k: int = 5, *, exclude: Iterable[int] = ()
@@ -313,3 +315,9 @@ def _embed_items(
     embedded = zip([paths[i] for i in positions], sha256s, strict=True)
     items = [Item(path, labels[path], sha256) for path, sha256 in embedded]
     return items, vectors, refused
+
+
+def _seen(vector: np.ndarray, name: str) -> np.ndarray:
+    if not has_direction(vector):
+        raise PictureError(name, NO_DIRECTION)
+    return vector

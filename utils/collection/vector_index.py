@@ -241,13 +241,13 @@ class VectorIndex:
             )
         if vectors is None:
             vectors = self._reconstruct(old, old.ids)
-        vectors = self._check(vectors, "vectors")
+        factory, metric = factory or old.factory, metric or old.metric
+        vectors = self._check(vectors, "vectors", metric)
         if len(vectors) != len(old.ids):
             raise ValueError(
                 f"expected {len(old.ids)} vectors, one for each of index.ids. "
                 f"Received: {len(vectors)}."
             )
-        factory, metric = factory or old.factory, metric or old.metric
         state = _filled(vectors, old.ids, factory, metric, per_cell=old.points_per_cell)
         state = dataclasses.replace(state, next_id=old.next_id)
         new = VectorIndex.__new__(VectorIndex)._begin(state)
@@ -371,10 +371,10 @@ class VectorIndex:
 
     # --- Inside ------------------------------------------------------------------
 
-    def _check(self, vectors: np.ndarray, name: str) -> np.ndarray:
+    def _check(self, vectors: np.ndarray, name: str, metric: str = "") -> np.ndarray:
         vectors = check_vectors(vectors, name)
         check_dimension(vectors, self.d, name)
-        _check_directions(vectors, self.metric, name)
+        _check_directions(vectors, metric or self.metric, name)
         return vectors
 
     def _reconstruct(self, state: State, ids: np.ndarray) -> np.ndarray:
@@ -441,7 +441,7 @@ def _filled(
         index = parts.new_index(vectors.shape[1], "Flat", metric)
         warnings.warn(fallback, RuntimeWarning, stacklevel=3)
     if not index.is_trained:
-        index.train(vectors)
+        parts.train(index, vectors)
     if len(vectors):
         index.add_with_ids(vectors, ids)
     return State(

@@ -8,6 +8,7 @@ header says is too dear is refused undecoded, the rest wait for one another.
 
 import io
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -62,6 +63,9 @@ class Memory:
 
 
 MEMORY = Memory(400_000_000)
+# In blocks of 16 MB, Pillow's own size, glibc would keep what a thread has freed for
+# this thread: the next ones would take theirs beside it.
+Image.core.set_block_size(1 << 26)
 
 
 def decode(
@@ -100,7 +104,8 @@ def decode(
 
 def explain(error: Exception, max_pixels: int) -> str:
     """Say what Pillow's error means, and what to do."""
-    detail = f"{type(error).__name__}: {error}"
+    said = re.sub(r"""b('[^']*'|"[^"]*")""", "…", str(error))  # of the content
+    detail = f"{type(error).__name__}: {said}"
     if isinstance(error, Image.DecompressionBombError):
         return (
             f"too many pixels: at most {max_pixels:,}. Make the picture smaller, or "
@@ -110,7 +115,9 @@ def explain(error: Exception, max_pixels: int) -> str:
         return "too large for this machine's memory. Make the picture smaller."
     if isinstance(error, UnidentifiedImageError):
         return "its header is damaged or cut short. Copy or download it again."
-    if any(hint in detail.lower() for hint in ("truncated", "end of file", "b''")):
+    if "b''" in str(error) or any(
+        hint in detail.lower() for hint in ("truncated", "end of file")
+    ):
         return f"cut short (truncated). Copy or download it again. ({detail})"
     if "unsupported" in detail.lower():
         return f"of a rare kind that can't be read. Save it as PNG or JPEG. ({detail})"
@@ -180,8 +187,8 @@ def check_beginning(head: bytes) -> None:
             "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
         )
     raise RefusedError(
-        "not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, whatever its name says; "
-        f"it begins with {head[:8]!r}"
+        "not a JPEG, PNG, WebP, GIF, BMP or TIFF picture, whatever its name says. "
+        "Open it with another program, and save it as one of these."
     )
 
 

@@ -128,13 +128,13 @@ def show_layers() -> None:
         return 2.7 + 0.48 * member, 0.5 + layer + 0.16 * (member % 2)
 
     for layer, members in places.items():
-        corners = [(2.3, 0.3 + layer), (6.2, 0.56)]
-        _draw_box(ax, *corners, color="#f4f4f4", edge="lightgray")
+        corner = (2.3, 0.3 + layer)
+        _draw_box(ax, corner, (6.2, 0.56), color="#f4f4f4", edge="lightgray")
         ax.text(0.1, 0.5 + layer, f"layer {layer}\n{names[layer]}", fontsize=TEXT)
         x, y = zip(*(locate(member, layer) for member in members), strict=True)
         ax.plot(x, y, "-o", color="gray", mfc="white", lw=0.9, ms=6)
-    for step in zip(path, path[1:], strict=False):
-        _draw_arrow(ax, *(locate(*place) for place in step))
+    for before, after in zip(path, path[1:], strict=False):
+        _draw_arrow(ax, locate(*before), locate(*after))
     ax.plot(*locate(*path[0]), "s", color=BLUE, ms=7)
     ax.plot(*locate(*path[-1]), "*", color=BLUE, ms=13)
     ax.text(4.3, 2.72, "start", color=BLUE, fontsize=TEXT)

@@ -16,10 +16,10 @@ spectrum; and they lie where groups of real ones lie. The groups of many generat
 overlap.
 
 They are synthetic all the same. No picture belongs to them, no new kind of thing is
-among them, no two are near-duplicates as two photos of one moment are, and some of
-their numbers are negative, which ResNet50's never are. They are easier than real
-vectors for an index that looks into few cells; the benchmark's page
-(tools/benchmark/RESULTS.md) compares the two.
+among them, and some of their numbers are negative, which ResNet50's never are. They are
+easier than real vectors for an index that looks into few cells: the appendix
+notebooks/A1_enlarge_a_collection.ipynb measures it, and the benchmark's page
+(tools/benchmark/RESULTS.md) compares the two at a larger size.
 
 `vectors` is always a float32 array of shape (m, d); ids are its rows.
 """

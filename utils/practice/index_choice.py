@@ -55,7 +55,7 @@ def choose_index(n: int, d: int, *, memory: float, recall: float) -> IndexChoice
             f"recall must be above 0 and at most 1. Received: {recall}. Write 95 % as "
             "0.95."
         )
-    room = memory / n  # bytes a vector
+    room = memory / n  # bytes per vector
     if recall == 1 or (n * d <= SMALL and room >= 4 * d):
         _check_room(room, 4 * d, "uncompressed")
         why = "Exact" if recall == 1 else f"Only {n * d:,} numbers"
@@ -85,7 +85,7 @@ def choose_code(d: int, room: float) -> tuple[str, str]:
     if room >= 4 * d + ID:
         return "{}Flat", "The vectors fit as they are, but not with a graph."
     if room >= d + ID:
-        return "{}SQ8", "One byte a number fits, four do not."
+        return "{}SQ8", "One byte per number fits, four do not."
     sizes = [size for size in (64, 32, 16, 8, 4) if 4 * size <= d]
     _check_room(room, min([d, *sizes]) + ID, "in the shortest code")
     size = next(size for size in sizes if room >= size + ID)
