@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 
 from tests.pictures_for_queries import PixelEmbedder
 from tests.service.conftest import TOKEN, draw
-from tests.service.process import process
+from tests.service.process import ROOT, process
 from tests.test_images import NOT_PICTURES, damage_cases
 from utils.app.query import QueryHandler
 from utils.collection.search import ImageSearch
@@ -341,7 +342,10 @@ def test_two_writers_at_once_are_one_too_many(saved):
 
 def test_the_command_says_where_it_listens_and_what_is_wrong(tmp_path):
     done = subprocess.run(
-        ["python", "-m", "utils.service", str(tmp_path)], capture_output=True, text=True
+        [sys.executable, "-m", "utils.service", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1
     assert "CURRENT" in done.stderr
