@@ -20,4 +20,5 @@ Below and around it, each ring a folder of its own:
 - ``fast``: the same network on other runtimes and in fewer bits
 - ``beyond``: other networks than ResNet50
 - ``app``: the interactive query
+- ``service``: the same answers over HTTP, and a web page
 """

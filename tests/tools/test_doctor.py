@@ -71,7 +71,7 @@ def test_every_file_that_names_pythons_names_the_same_range():
     """It stands in `OLDEST` and `NEWEST`; .ci/run and the offline kit ask there."""
     ends = {doctor.OLDEST, doctor.NEWEST}
     places = {  # file: where in it a minor version stands, and what it should say
-        "README.md": (r"(?m)^Python 3.*virtual environment", ends),
+        "README.md": (r"(?m)^You need Python 3.*memory", ends),
         "requirements.txt": (r"\A.*", ends),
         ".github/workflows/ci.yml": (r"python: \[.*\]", ends),
         "pyproject.toml": (
