@@ -204,24 +204,36 @@ def test_two_folders_are_two_histories(load, saved, folder, tmp_path, embedder):
     assert set(load().items) == set(range(2, 12))
 
 
-def test_a_picture_that_somebody_else_took_in_through_a_link_is_left_out_here(
+def test_a_picture_that_a_link_has_replaced_is_left_out_here_and_kept_there(
+    load, saved, tmp_path
+):
+    elsewhere = paint(tmp_path / "elsewhere" / "x.png", 70)
+    one, two, three = load(), load(), load()
+    one.add(elsewhere)
+    id = one.id_of(elsewhere)
+    two.remove([0])
+    three.remove([1])
+    one.save(saved)
+    elsewhere.rename(tmp_path / "moved.png")
+    elsewhere.symlink_to(tmp_path / "moved.png")
+    for other in (two, three):
+        with pytest.warns(RuntimeWarning, match="left out"):
+            other.save(saved, merge=True)
+        assert id not in other.items
+        assert b"x.png" in read_bundle(saved).files["items.json"]
+
+
+def test_a_picture_that_somebody_else_took_in_through_a_link_is_merged(
     load, saved, folder, tmp_path
 ):
     elsewhere = paint(tmp_path / "elsewhere" / "x.png", 70)
     (folder / "linked").symlink_to(elsewhere.parent)
-    one, two, three = load(), load(), load()
+    one, two = load(), load()
     one.add(folder / "linked" / "x.png")
-    id = one.id_of(folder / "linked" / "x.png")
     two.remove([0])
-    three.remove([1])
     one.save(saved)
-    with pytest.warns(RuntimeWarning, match="left out"):
-        two.save(saved, merge=True)
-    assert id not in two.items
-    assert b"linked" in read_bundle(saved).files["items.json"]
-    with pytest.warns(RuntimeWarning, match="left out"):
-        three.save(saved, merge=True)
-    assert b"linked" in read_bundle(saved).files["items.json"]
+    two.save(saved, merge=True)
+    assert two.items[two.id_of(elsewhere)].path == elsewhere
 
 
 def test_an_error_after_the_last_step_of_a_save_does_not_undo_it(
