@@ -1,8 +1,8 @@
 """Each lesson runs alone in a fresh clone, and its cells can be run again.
 
-Learners run a cell again all the time. After Run All, every cell is run once more from
-the last to the first, so that each meets what later cells left behind, and then from
-the first to the last. It must print what it printed before.
+Learners run a cell again all the time. After Run All, every cell is run once more, from
+the last to the first, so that each meets what later cells left behind. It must print
+what it printed before.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def seen(outputs):
 
 
 async def run_again(notebook, folder):
-    """Run All, then every cell backward and forward; return what went wrong."""
+    """Run All, then every cell from last to first; return what went wrong."""
     client = make_client(notebook, folder)
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     wrong = []
@@ -64,7 +64,7 @@ async def run_again(notebook, folder):
         for index in code:
             await client.async_execute_cell(notebook.cells[index], index)
         first = {index: seen(notebook.cells[index].outputs) for index in code}
-        for index in code[::-1] + code:
+        for index in reversed(code):
             cell = notebook.cells[index]
             try:
                 await client.async_execute_cell(cell, index)
