@@ -60,7 +60,9 @@ async def run_again(notebook, folder):
     client = make_client(notebook, folder)
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     wrong = []
-    async with client.async_setup_kernel(env=kernel_environment(), stderr=DEVNULL):
+    # Without `cleanup_kc` a kernel that was handed over would outlive its lesson.
+    options = {"env": kernel_environment(), "stderr": DEVNULL, "cleanup_kc": True}
+    async with client.async_setup_kernel(**options):
         for index in code:
             await client.async_execute_cell(notebook.cells[index], index)
         first = {index: seen(notebook.cells[index].outputs) for index in code}
