@@ -355,7 +355,9 @@ def run(path: Path) -> float:
     notebook = nbformat.read(path, as_version=4)
     client = make_client(notebook, path.parent)
     start = perf_counter()
-    client.execute(env=kernel_environment(), stderr=DEVNULL)  # the kernel's own log
+    # Without `cleanup_kc` a kernel that was handed over would outlive its notebook.
+    # Its own log goes nowhere.
+    client.execute(env=kernel_environment(), stderr=DEVNULL, cleanup_kc=True)
     seconds = perf_counter() - start
     tidy(notebook)
     nbformat.write(notebook, path)
