@@ -8,6 +8,9 @@ import matplotlib
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.clones import link_repository  # noqa: E402
+
 # As utils/start.py has it. It counts only where FAISS has not been loaded yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Not MPLBACKEND: the notebooks' kernels would inherit it and draw nothing.
@@ -20,6 +23,12 @@ def temporary_cache(tmp_path_factory, monkeypatch) -> Path:
     path = tmp_path_factory.mktemp("cache") / "cache.sqlite"
     monkeypatch.setenv("LOOKALIKE_CACHE", str(path))
     return path
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """Return a repository of links, in which a notebook can run."""
+    return link_repository(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,14 @@ import numpy as np
 import pytest
 
 from tests.wrong_answers import ANYTHING, WRONG_ANSWERS
-from tools.notebooks import FOLDER, find_heading, find_lessons, solutions_of, tags
+from tools.notebooks import (
+    FOLDER,
+    find_heading,
+    find_lessons,
+    number_of,
+    solutions_of,
+    tags,
+)
 from utils.collection.hits import Hit
 from utils.exercises import NOT_ANSWERED, find_fault, find_fault_in_function
 
@@ -51,7 +58,7 @@ def read_exercises(path: Path) -> list[Exercise]:
     return found
 
 
-LESSONS = {path.name.split("_")[0]: solutions_of(path) for path in find_lessons(FOLDER)}
+LESSONS = {number_of(path): solutions_of(path) for path in find_lessons(FOLDER)}
 EXERCISES = {name: read_exercises(path) for name, path in LESSONS.items()}
 ALL = [(name, e.number) for name, found in EXERCISES.items() for e in found]
 

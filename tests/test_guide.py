@@ -5,10 +5,10 @@ import re
 import nbformat
 import pytest
 
-from tools.notebooks import FOLDER, find_lessons
+from tools.notebooks import FOLDER, find_lessons, number_of
 
 GUIDE = (FOLDER / "README.md").read_text(encoding="utf-8")
-LESSONS = {path.name.split("_")[0]: path for path in find_lessons(FOLDER)}
+LESSONS = {number_of(path): path for path in find_lessons(FOLDER)}
 PLANS = GUIDE[GUIDE.index("\n## Half a day") : GUIDE.index("\n## How the exercises")]
 
 

@@ -32,16 +32,6 @@ SANITIZE = get_sanitize_patterns(
 UNCOMPARED = ("application/vnd.jupyter.widget-view+json", "image/jpeg")
 
 
-@pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A repository of links, with an output folder of its own and no cache."""
-    for name in ("utils", "images", "models"):
-        os.symlink(ROOT / name, tmp_path / name)
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "output" / "cache.sqlite"))
-    return tmp_path
-
-
 def seen(outputs):
     """What a reader reads in outputs, as nbval compares it: no pictures, no widgets."""
     parts = []

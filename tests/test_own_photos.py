@@ -24,15 +24,6 @@ np.savez(
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """A repository of links, so that the notebook writes nothing into ours."""
-    for name in ("utils", "images", "models"):
-        os.symlink(ROOT / name, tmp_path / name)
-    (tmp_path / "notebooks").mkdir()
-    return tmp_path
-
-
 def copy_pictures(source: Path, target: Path, classes: int, count: int) -> Path:
     """Copy the first pictures of the first class folders."""
     for label in sorted(path for path in source.iterdir() if path.is_dir())[:classes]:

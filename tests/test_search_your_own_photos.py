@@ -17,15 +17,6 @@ LESSON = FOLDER / "05_search_your_own_photos.ipynb"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """A repository of links, so that the notebook writes nothing into ours."""
-    for name in ("utils", "images", "models"):
-        os.symlink(ROOT / name, tmp_path / name)
-    (tmp_path / "notebooks").mkdir()
-    return tmp_path
-
-
 def search(clone, folder):
     """Run the lesson on a folder, pasted in quotes; return what it printed."""
     notebook = nbformat.read(LESSON, as_version=4)

@@ -8,7 +8,6 @@ Starting a server and running the notebook takes most of the time, so all tests 
 kind share one page; each begins with an upload of its own.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -16,7 +15,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -25,22 +23,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.chromium import launched
+from tests.clones import link_repository
+from tests.waiting import PATIENCE, wait_until
 from utils.app.page import UPLOAD_LIMIT
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "14_query_by_picture.ipynb"
 TOKEN = "lookalike-test"
-START_SECONDS, RUN_SECONDS, STEP_SECONDS = 120, 180, 30
+START_SECONDS, RUN_SECONDS = 120, 180
 WIDTH, HEIGHT = 1000, 1400
 QUERY = ROOT / "images" / "boat" / "boat_3_1.jpg"  # it finds itself
 HELD_OUT = ROOT / "images" / "candle" / "candle_4_5.jpg"  # not in the collection
 MARKUP = "<img src=x onerror=alert(1)>.jpg"
-
-
-def skip_or_fail(reason):
-    if os.environ.get("LOOKALIKE_BROWSER") == "required":
-        pytest.fail(f"LOOKALIKE_BROWSER=required, but {reason}")
-    pytest.skip(reason)
 
 
 # --- Browser and servers ---------------------------------------------------------
@@ -48,25 +43,8 @@ def skip_or_fail(reason):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium, headless; Playwright need not download one."""
-    chosen = os.environ.get("LOOKALIKE_CHROMIUM")
-    names = [chosen] if chosen else ["chromium", "google-chrome"]
-    chromium = next(filter(None, map(shutil.which, names)), None)
-    if chromium is None:
-        skip_or_fail(
-            f"there is no {' or '.join(names)}: install it or set LOOKALIKE_CHROMIUM"
-        )
-    if not all(map(importlib.util.find_spec, ["playwright", "voila"])):
-        skip_or_fail("playwright or voila is missing: see requirements-dev.txt")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # --no-sandbox: as root, in a container, Chromium starts only without it.
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with launched("voila") as browser:
         yield browser
-        browser.close()
 
 
 def free_port():
@@ -78,14 +56,6 @@ def free_port():
 def fetch(url):
     with urllib.request.urlopen(url, timeout=5) as response:
         return response.read()
-
-
-def wait_until(condition, seconds=STEP_SECONDS):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-    return found
 
 
 def answers(url):
@@ -183,16 +153,13 @@ def page(request, browser, tmp_path_factory):
     home = tmp_path_factory.mktemp(request.param)
     # A copy of the notebook, for a browser may save it, in a repository of links: what
     # it writes goes beside the links.
-    clone = tmp_path_factory.mktemp(f"{request.param}-clone")
-    for name in ("utils", "images", "models"):
-        os.symlink(ROOT / name, clone / name, target_is_directory=True)
-    (clone / "notebooks").mkdir()
+    clone = link_repository(tmp_path_factory.mktemp(f"{request.param}-clone"))
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, clone / "notebooks")
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page = context.new_page()
     page.kind, page.faults, page.starts = request.param, [], 0
     page.remembered = clone / "output" / "remembered"
-    page.set_default_timeout(1000 * STEP_SECONDS)
+    page.set_default_timeout(1000 * PATIENCE)
     page.on("dialog", lambda dialog: (page.faults.append("dialog"), dialog.dismiss()))
     with {"lab": lab, "voila": voila}[page.kind](clone / "notebooks", home) as base:
         if page.kind == "lab":
@@ -221,7 +188,7 @@ def expect(page, text):
     """Wait until the status line says it."""
     from playwright.sync_api import expect as that
 
-    that(status(page)).to_have_text(re.compile(text), timeout=1000 * STEP_SECONDS)
+    that(status(page)).to_have_text(re.compile(text), timeout=1000 * PATIENCE)
 
 
 def button(page, name):

@@ -17,13 +17,12 @@ from tests.pictures_for_queries import PixelEmbedder
 from tests.service.conftest import TOKEN, draw
 from tests.service.process import ROOT, process
 from tests.test_images import NOT_PICTURES, damage_cases
+from tests.waiting import PATIENCE, wait_until
 from utils.app.query import QueryHandler
 from utils.collection.search import ImageSearch
 from utils.service import server
 from utils.service.application import create_application
 from utils.service.settings import Settings
-
-PATIENCE = 30  # seconds; the machine may be busy
 
 
 @pytest.fixture
@@ -41,14 +40,6 @@ def start(saved):
 def address(start):
     with start() as address:
         yield address
-
-
-def wait_until(condition):
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def connect(address):

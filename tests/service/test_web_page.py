@@ -5,7 +5,6 @@ LOOKALIKE_SCREENSHOTS names a folder for pictures of the page.
 """
 
 import base64
-import importlib.util
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import launched
 from tests.pictures_for_queries import PixelEmbedder
 from utils.collection.search import ImageSearch
 from utils.service.application import create_application
@@ -44,28 +44,10 @@ SENDS = """
 """
 
 
-def skip_or_fail(reason):
-    if os.environ.get("LOOKALIKE_BROWSER") == "required":
-        pytest.fail(f"LOOKALIKE_BROWSER=required, but {reason}")
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    names = [os.environ.get("LOOKALIKE_CHROMIUM"), "chromium", "google-chrome"]
-    chromium = next(filter(None, map(shutil.which, filter(None, names))), None)
-    if chromium is None:
-        skip_or_fail("there is no chromium: install it or set LOOKALIKE_CHROMIUM")
-    if not all(map(importlib.util.find_spec, ["playwright", "axe_playwright_python"])):
-        skip_or_fail("playwright or axe is missing: see requirements-dev.txt")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with launched("axe_playwright_python") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,18 @@
 """Diagrams of what a lesson is about to build: boxes, arrows and a few words.
 
 Each function draws one structure before the reader meets it in code. They show how it
-is made, not data; figures of data are in `utils.plotting`. Lengths are in a diagram's
-own units, of which a figure has `UNITS` in an inch.
+is made, not data; figures of data are in `utils.plotting`. Lengths are in inches.
 """
 
 from utils.plotting import BLUE, Axes, Rectangle, plt
 
-UNITS = 1.0  # in an inch
 TEXT = 9  # points
 PALE = "#cce4f2"  # boxes that a text speaks of
 
 
 def _make_canvas(width: float, height: float) -> Axes:
-    """Make an empty figure of width by height units; the origin is below, left."""
-    size = (width / UNITS, height / UNITS)
-    _, ax = plt.subplots(figsize=size, layout="constrained")
+    """Make an empty figure of width by height inches; the origin is below, left."""
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.axis("off")
     return ax

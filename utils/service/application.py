@@ -19,7 +19,7 @@ from utils.app.query import MAX_LABEL, SUFFIX_BY_FIRST_BYTES, Question
 from utils.embeddings import Embedder
 from utils.errors import printable
 from utils.service.doors import Served
-from utils.service.limits import Limits
+from utils.service.limits import RETRY_SECONDS, Limits
 from utils.service.metrics import Metrics, Observed
 from utils.service.models import AnswerModel, HitModel, Problem, asked_within
 from utils.service.problems import ProblemError, install, problem, responses
@@ -151,7 +151,7 @@ async def run(request: Request, function: Callable[..., Any], *args: Any) -> Any
         return await asyncio.wait_for(call, state.settings.answer_seconds)
     except TimeoutError as error:
         raise ProblemError(
-            503, "The answer took too long. Try again.", Retry_After="1"
+            503, "The answer took too long. Try again.", Retry_After=RETRY_SECONDS
         ) from error
     except KeyError as error:
         raise ProblemError(404, "No picture has this id.") from error
