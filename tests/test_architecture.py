@@ -29,7 +29,9 @@ BUDGETS = {
     # or one that is killed, lose nothing: locks, a journal, differences that merge
     "collection": 4160,
     "fast": 400,
-    "beyond": 550,
+    # four lessons' worth: networks, learned heads, words, sound
+    "beyond": 1200,
+    "scale": 800,
     "app": 850,
     # most of it is what strangers and many at once make necessary: limits of bytes,
     # time and places, problems, tokens, batches, newer saves
