@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tools.convert_weights import save_half, write_card  # noqa: E402
-from utils.beyond.networks import EFFICIENTNET, build_efficientnet_lite0  # noqa: E402
+from utils.beyond.efficientnet import build_efficientnet_lite0  # noqa: E402
+from utils.beyond.networks import EFFICIENTNET  # noqa: E402
 from utils.gallery import load_gallery  # noqa: E402
 from utils.images import load_pictures  # noqa: E402
 

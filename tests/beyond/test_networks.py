@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from utils.beyond import networks
-from utils.beyond.networks import build_efficientnet_lite0, load_network
+from utils.beyond.efficientnet import build_efficientnet_lite0
+from utils.beyond.networks import load_network
 from utils.embeddings import import_keras
 from utils.errors import WeightsError
 from utils.gallery import load_gallery

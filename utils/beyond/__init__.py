@@ -1,4 +1,6 @@
 """Beyond ResNet50: other networks, each as ready to embed as the course's own.
 
-- ``networks``: `load_network`, and EfficientNet-Lite0 written out in Keras
+- ``networks``: `load_network`: VGG16, InceptionV3, MobileNetV3, a vision transformer …
+- ``efficientnet``: EfficientNet-Lite0 written out in Keras
+- ``hub``: what comes through keras-hub, which is optional
 """
