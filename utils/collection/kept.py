@@ -113,18 +113,18 @@ class KeptCollection:
     def embedder(self) -> Embedder:
         """The network that made the vectors, loaded when it is first needed."""
         with self._embedding:
-            if self._embedder is None:
-                embedder = load_embedder()
-                if embedder.pipeline != self.pipeline:
-                    raise IndexFileError(
-                        f"The collection was embedded by {self.pipeline}; received "
-                        f"{embedder.pipeline}. Pass the embedder it was made with: "
-                        "ImageSearch.load(folder, embedder=...), from load_embedder, "
-                        "utils.fast.embedder.load_fast_embedder or "
-                        "utils.beyond.networks.load_network."
-                    )
-                self._embedder = embedder
-            return self._embedder
+            return self._embedder or self.use(load_embedder())
+
+    def use(self, embedder: Embedder) -> Embedder:
+        """Take a network from now on; IndexFileError if another made the vectors."""
+        if embedder.pipeline != self.pipeline:
+            raise IndexFileError(
+                f"The collection was made by {self.pipeline}; received an embedder of "
+                f"{embedder.pipeline}. Pass its own, from load_embedder, "
+                "utils.fast.embedder.load_fast_embedder or utils.beyond.networks."
+            )
+        self._embedder = embedder
+        return embedder
 
     # --- Loading ------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ takes over every newer save, while questions that came before are answered by th
 import logging
 import os
 import threading
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -54,16 +54,15 @@ class Served:
         self._changing = threading.Lock()
         self._unsaved = False
         self._version = version_in(self.folder)
-        if embedder is None:
-            embedder = embedder_of(ImageSearch.load(self.folder, mmap=True).pipeline)
+        search = ImageSearch.open(self.folder, durable=self.writable)
         self.embedder = BatchingEmbedder(
-            embedder,
+            embedder or embedder_of(search.pipeline),
             batch_size=settings.batch_size,
             wait=settings.batch_milliseconds / 1000,
             on_batch=metrics.batches.observe,
         )
         self._warm()
-        self.handler = self._open()
+        self.handler = self._handler_of(search)
 
     def file_of(self, id: int) -> bytes:
         """Return a picture's file as it was indexed, and no other; KeyError if none."""
@@ -93,7 +92,7 @@ class Served:
         if self.writable or (version := version_in(self.folder)) == self._version:
             return False
         try:
-            self.handler = self._open()
+            self.handler = self._handler_of(ImageSearch.load(self.folder))
         except (LookalikeError, OSError):
             log.exception("a newer save can't be read; the older one is served")
             return False
@@ -108,18 +107,15 @@ class Served:
                 self.handler.search.save(self.folder)
             self.handler.search.close()
 
-    def _open(self) -> QueryHandler:
-        settings = self.settings
-        make = partial(
-            QueryHandler, max_bytes=settings.max_bytes, max_pixels=settings.max_pixels
+    def _handler_of(self, search: ImageSearch) -> QueryHandler:
+        search.use(cast(Embedder, self.embedder))  # it is used like one
+        name = f"{self.folder.name}_added"
+        return QueryHandler(
+            search,
+            keep_in=self.folder.with_name(name).resolve() if self.writable else None,
+            max_bytes=self.settings.max_bytes,
+            max_pixels=self.settings.max_pixels,
         )
-        embedder = cast(Embedder, self.embedder)  # it is used like one
-        if not self.writable:
-            search = ImageSearch.load(self.folder, embedder=embedder)
-            return make(search)
-        search = ImageSearch.open(self.folder, durable=True, embedder=embedder)
-        keep_in = self.folder.with_name(f"{self.folder.name}_added").resolve()
-        return make(search, keep_in=keep_in)
 
     def _warm(self) -> None:
         """Let the network build what it builds at its first batches of any size."""

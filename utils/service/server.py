@@ -43,7 +43,9 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
 
-def server_of(application: Any, host: str, port: int) -> uvicorn.Server:
+def server_of(
+    application: Any, host: str, port: int, *, log_level: str = "info"
+) -> uvicorn.Server:
     """Return a server to `run`; ended, it first answers what it has accepted."""
     config = uvicorn.Config(
         application,
@@ -51,7 +53,7 @@ def server_of(application: Any, host: str, port: int) -> uvicorn.Server:
         port=port,
         http=Connection,
         ws="none",
-        log_level="info" if port == 0 else "warning",  # which says the port it found
+        log_level=log_level,  # at info it says where it listens
         access_log=False,  # ours says less: no client, no label
         server_header=False,
         proxy_headers=False,  # nobody's word is taken for who asks
@@ -64,7 +66,7 @@ def server_of(application: Any, host: str, port: int) -> uvicorn.Server:
 @contextmanager
 def running(application: Any) -> Iterator[str]:
     """Serve beside a lesson or a test, on a free port of this computer: the address."""
-    server = server_of(application, "127.0.0.1", 0)
+    server = server_of(application, "127.0.0.1", 0, log_level="warning")
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
