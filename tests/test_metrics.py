@@ -644,6 +644,8 @@ def test_options_of_the_bootstrap_are_checked():
         for broken in (0, 2.5, "9"):
             with pytest.raises(ValueError, match="n_resamples must be a whole"):
                 function(np.ones(3), n_resamples=broken)
+        with pytest.raises(ValueError, match="n_resamples must be at least 2"):
+            function(np.ones(3), n_resamples=1)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.1, 0.3])

@@ -18,7 +18,7 @@ from utils.collection.search import ImageSearch
 from utils.errors import IndexFileError, LookalikeError
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, str(ROOT / "tests" / "writers_at_once.py")]
+CROWDS, DAMAGE = "writers_at_once.py", "kills_and_damage.py"
 FACTORIES = ["Flat", "IVF4,Flat", "IVF4,PQ4x4np", "HNSW8", "SQ8"]
 every_factory = pytest.mark.parametrize("factory", FACTORIES)
 posix = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
@@ -413,10 +413,9 @@ def test_an_interruption_after_the_change_was_written_does_not_undo_it(
 
 
 # ------------------------------------------------------------- crowds, and kills
-def run(*arguments: object) -> dict:
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600
-    )
+def run(program: str, *arguments: object) -> dict:
+    command = [sys.executable, ROOT / "tests" / program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -426,13 +425,28 @@ def run(*arguments: object) -> dict:
 @pytest.mark.parametrize("way", [[], ["--refused"]], ids=["merged", "refused"])
 def test_what_a_crowd_adds_is_all_there(processes, way):
     times = 16 // processes
-    said = run("crowd", "--processes", processes, "--times", times, *way)
+    said = run(CROWDS, "crowd", "--processes", processes, "--times", times, *way)
     assert (said["added"], said["bad"]) == (16, 0)
 
 
 @posix
 @pytest.mark.parametrize("factory", ["Flat", "HNSW8"])
 def test_what_was_acknowledged_before_a_kill_is_there(factory):
-    said = run("kills", "--times", 5, "--factory", factory)
+    said = run(CROWDS, "kills", "--times", 5, "--factory", factory)
     assert said["bad"] == 0
     assert said["added"] >= 5
+
+
+@posix
+@pytest.mark.parametrize("what", "save cache update bits steps beside disk".split())
+def test_what_kills_and_damage_leave_is_whole(what):
+    said = run(DAMAGE, what, "--times", 20 if what in ("bits", "steps") else 4)
+    assert said["bad"] == 0
+
+
+@posix
+def test_odd_files_are_read_or_refused(tmp_path):
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    paint(tmp_path / "one.png", 1)
+    said = run(DAMAGE, "pictures", "--folder", tmp_path)["pictures"]
+    assert (said["files"], said["read"], said["refused"]) == (2, 1, 1)
