@@ -75,6 +75,10 @@ class PictureError(LookalikeError, ValueError):
         return printable(f"{self.source}: {self.reason}")
 
 
+class TextError(LookalikeError, ValueError):
+    """A text can't be searched with; the message says why."""
+
+
 class WeightsError(LookalikeError):
     """A file of weights is missing, damaged or doesn't fit the network."""
 

@@ -1,6 +1,8 @@
-"""Beyond ResNet50: other networks, each as ready to embed as the course's own.
+"""Beyond ResNet50: other networks, words, each as ready to embed as the course's own.
 
 - ``networks``: `load_network`: VGG16, InceptionV3, MobileNetV3, a vision transformer …
 - ``efficientnet``: EfficientNet-Lite0 written out in Keras
 - ``hub``: what comes through keras-hub, which is optional
+- ``sentences`` (tokenizers, by OpenVINO): `load_sentences`, sentences to unit vectors
+- ``words``: embedders that take words, `load_words` and `align_words`
 """
