@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import faiss
+import faiss.contrib.ondisk  # merges shards that memory cannot hold
 import numpy as np
 
 from utils.errors import IndexFileError, check_k, expanded
