@@ -107,3 +107,11 @@ def test_the_network_is_drawn_to_its_vector_and_beyond():
     assert {"map\n3 × 3 × 2,048", "vector\n2,048", "1,000 scores\n(left off)"} <= set(
         drawn
     )
+
+
+def test_who_waits_for_others_is_answered_sooner_than_who_waits_for_a_turn():
+    diagrams.show_shared_pass()
+    drawn = texts()
+    assert [drawn.count(request) for request in "ABC"] == [2, 2, 2]
+    assert {"one pass: A, B and C", "C answered\nafter 17 ms"} <= set(drawn)
+    assert "C answered\nafter 30 ms" in drawn

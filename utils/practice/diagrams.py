@@ -280,3 +280,25 @@ def show_generations() -> None:
             text = f"generation {number}"
             _draw_box(ax, (left + 1.3, bottom), (1.25, 0.5), text)
         _draw_arrow(ax, (left + 0.9, 1.07), (left + 1.28, 1.95 - 0.7 * current))
+
+
+def show_shared_pass() -> None:
+    """Draw three requests that arrive within 3 ms: a pass for each, or one for all."""
+    ax = _make_canvas(8.6, 2.2)
+    rows = {
+        "one by one": [(0, 10, "pass: A"), (10, 20, "pass: B"), (20, 30, "pass: C")],
+        "shared": [(0, 3, "wait"), (3, 17, "one pass: A, B and C")],
+    }
+    for row, (name, passes) in enumerate(rows.items()):
+        bottom = 1.2 - 1.1 * row
+        ax.text(0.1, bottom + 0.2, name, va="center", fontsize=TEXT)
+        for start, end, text in passes:
+            color = "white" if text == "wait" else PALE
+            corner, width = (1.1 + 0.2 * start, bottom), 0.2 * (end - start)
+            _draw_box(ax, corner, (width, 0.4), text, color=color)
+        for arrived, request in enumerate("ABC"):
+            left = 1.15 + 0.2 * arrived
+            _draw_arrow(ax, (left, bottom + 0.7), (left, bottom + 0.42))
+            ax.text(left, bottom + 0.72, request, ha="center", fontsize=TEXT)
+        done = f"C answered\nafter {passes[-1][1]} ms"
+        ax.text(1.2 + 0.2 * end, bottom + 0.2, done, va="center", fontsize=TEXT)
