@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from utils.collection.search import ImageSearch
+from utils.errors import TextError
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 SIZE = 8
@@ -23,6 +24,17 @@ class PixelEmbedder:
         vectors = pictures.reshape(len(pictures), -1).astype("float32")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.maximum(lengths, 1)  # all black stays zero
+
+
+class TalkingEmbedder(PixelEmbedder):
+    """Knows the names of the three colours, too."""
+
+    def embed_text(self, texts):
+        for text in texts:
+            if text not in COLOURS:
+                raise TextError(f"expected one of {list(COLOURS)}. Received: {text!r}.")
+        plain = [np.full((SIZE, SIZE, 3), COLOURS[text], "uint8") for text in texts]
+        return self.embed(np.stack(plain))
 
 
 def make_collection(root: Path, *, each: int = 16, noise: int = 25) -> ImageSearch:

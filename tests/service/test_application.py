@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.pictures_for_queries import PixelEmbedder
+from tests.pictures_for_queries import PixelEmbedder, TalkingEmbedder
 from tests.service.conftest import TOKEN, draw
 from utils.app.query import QueryHandler, Question
 from utils.collection.search import ImageSearch
@@ -22,6 +23,7 @@ from utils.service.settings import Settings
 
 ROUTES = [
     "POST /search",
+    "POST /search/text",
     "GET /pictures/{id}/similar",
     "GET /pictures/{id}",
     "GET /thumbnails/{id}",
@@ -66,6 +68,46 @@ def test_a_form_is_answered_like_a_body(client, red):
     form = client.post("/search", files={"picture": ("../../odd\x00name", red)}).json()
     assert form == body
     assert body["hits"][0]["label"] == "red"
+
+
+@pytest.fixture
+def talking(saved):
+    application = create_application(saved, Settings(), embedder=TalkingEmbedder())
+    with TestClient(application, raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_words_are_answered_as_the_handler_does(talking, saved):
+    search = ImageSearch.load(saved, embedder=TalkingEmbedder())
+    question = Question(k=7, index="IVF", nprobe=1, words="green")
+    expected = QueryHandler(search).answer_words(question)
+    asked = {"k": 7, "index": "IVF", "nprobe": 1}
+    answer = talking.post("/search/text", params=asked, json={"words": "green"}).json()
+    assert [h["id"] for h in answer["hits"]] == [h.id for h in expected.hits]
+    assert {h["label"] for h in answer["hits"]} == {"green"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [
+        ('{"words": "beige"}', "expected one of"),
+        ('{"words": ""}', "at least 1 character"),
+        ('{"words": "\\ud800"}', "words"),
+        ('{"words": "%s"}' % ("x" * 10_001), "at most 10000"),
+        ('{"words": 5}', "string"),
+        ("{}", "words"),
+        ("red", "JSON"),
+    ],
+)
+def test_words_that_cannot_be_searched_with_are_refused(talking, sent, part):
+    headers = {"Content-Type": "application/json"}
+    response = talking.post("/search/text", content=sent, headers=headers)
+    assert_problem(response, 422, part)
+
+
+def test_a_service_whose_network_takes_no_words_says_so(client):
+    response = client.post("/search/text", json={"words": "red"})
+    assert_problem(response, 404, "takes no words")
 
 
 def test_only_pictures_of_a_label_are_found_if_that_is_asked(client, red):

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from utils import images
-from utils.app.query import Answer, QueryHandler
+from utils.app.query import Answer, QueryHandler, Question
 from utils.collection.hits import Hit
 from utils.errors import PictureError, expanded, printable
 from utils.gallery import ROOT
@@ -85,17 +85,34 @@ def summary(name: str, answer: Answer, *, is_upload: bool) -> str:
     embedding = f"{1000 * answer.embedding_seconds:.0f} ms to describe the picture"
     if answer.embedding_seconds == 0:
         embedding = "its description was known"
-    hits, missed = len(answer.hits), len(answer.missed)
-    said = [
-        f"{hits} picture{'s' * (hits != 1)} like {name}: {embedding}, "
-        f"{1000 * answer.search_seconds:.2f} ms to search."
-    ]
-    if missed:
-        ones = "nearer one was" if missed == 1 else "nearer ones were"
-        said.append(f"{missed} {ones} missed by this index.")
+    said = _found(f"like {name}: {embedding}", answer)
     if is_upload and answer.itself is not None:
         said.append("This very file is in the collection.")
     return " ".join([*said, answer.note]).strip()
+
+
+def summary_of_words(words: str, answer: Answer) -> str:
+    """Say how many pictures were found by words alone."""
+    reading = f"{1000 * answer.embedding_seconds:.0f} ms to read the words"
+    said = _found(f"for “{shorten(words)}”: {reading}", answer)
+    return " ".join([*said, answer.note]).strip()
+
+
+def said_of_mixing(question: Question) -> str:
+    """Say how words were mixed with the picture, or nothing."""
+    if not question.words:
+        return ""
+    return f" Mixed with “{shorten(question.words)}”, weight {question.weight:.2f}."
+
+
+def _found(what: str, answer: Answer) -> list[str]:
+    hits, missed = len(answer.hits), len(answer.missed)
+    milliseconds = f"{1000 * answer.search_seconds:.2f} ms to search."
+    said = [f"{hits} picture{'s' * (hits != 1)} {what}, {milliseconds}"]
+    if missed:
+        ones = "nearer one was" if missed == 1 else "nearer ones were"
+        said.append(f"{missed} {ones} missed by this index.")
+    return said
 
 
 # --- HTML ------------------------------------------------------------------------

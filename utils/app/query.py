@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ import numpy as np
 
 from utils import images
 from utils.collection.hits import Hit, make_hits
-from utils.collection.search import ImageSearch
+from utils.collection.search import ImageSearch, mix
 from utils.collection.vector_index import VectorIndex
 from utils.errors import LookalikeError, PictureError, check_k, expanded, printable
 from utils.indexes import POINTS_PER_CELL
@@ -41,6 +41,8 @@ SUFFIX_BY_FIRST_BYTES |= {b"GI": ".gif", b"BM": ".bmp", b"II": ".tif", b"MM": ".
 class Question:
     """What to ask of the collection, besides the picture; ValueError if it can't be.
 
+    Words are mixed with the picture, or asked alone (`QueryHandler.answer_words`).
+
     `metric` says what a hit's score is: "cosine", a similarity (larger is nearer), or
     "Euclidean", a distance (smaller is nearer).  On unit vectors both rank alike.
     """
@@ -50,8 +52,12 @@ class Question:
     nprobe: int = 4  # cells of the IVF to look into; the others ignore it
     metric: str = "cosine"
     label: str | None = None  # find pictures with this label only
+    words: str = ""  # what the pictures should show, if the embedder takes words
+    weight: float = 0.5  # share of the words beside a picture, 0 to 1
 
     def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight must be 0 to 1. Received: {self.weight!r}.")
         check_k(self.k)
         check_k(self.nprobe, "nprobe")
         for name, known in (("index", INDEXES), ("metric", tuple(SCORES))):
@@ -114,6 +120,11 @@ class QueryHandler:
         return f"{embedder.network} with {embedder.weights} weights"
 
     @property
+    def takes_words(self) -> bool:
+        """Whether questions may have words."""
+        return hasattr(self.search.embedder, "embed_text")
+
+    @property
     def labels(self) -> list[str]:
         """The labels in the collection, sorted, without the empty one."""
         return sorted({label for label in self.search.labels if label})
@@ -153,6 +164,18 @@ class QueryHandler:
         self.search.path_of(id)  # says which ids there are
         vector = self.search.index.reconstruct([id])[0]
         return self._find(vector, question, exclude=[id])._replace(itself=id)
+
+    def answer_words(self, question: Question) -> Answer:
+        """Find the pictures that fit the question's words best.
+
+        TextError if it has none that can be searched with, LookalikeError if the
+        embedder takes no words.
+        """
+        start = perf_counter()
+        vector = self.search.embed_text(question.words)
+        seconds = perf_counter() - start
+        answer = self._find(vector, replace(question, words=""))
+        return answer._replace(embedding_seconds=seconds)
 
     def read(self, path: str | os.PathLike) -> bytes:
         """Read the file at a path that somebody typed, or say why not."""
@@ -203,6 +226,9 @@ class QueryHandler:
         self, vector: np.ndarray, question: Question, exclude: Sequence[int] = ()
     ) -> Answer:
         index, note = self._index(question.index, question.metric)
+        if question.words:
+            text = self.search.embed_text(question.words)
+            vector = mix(vector, text, question.weight)
         start = perf_counter()
         hits = self._hits(index, vector, question, exclude)
         seconds = perf_counter() - start

@@ -107,7 +107,15 @@ class Controls(Row):
         self.nprobe.disabled = True  # until the index is an IVF
         self.metric = _labelled(w.Dropdown, "metric", "160px", options=list(SCORES))
         self.label = _labelled(w.Dropdown, "label", "200px", options=[ANY])
+        self.words = _labelled(w.Text, "words", "300px", placeholder="a red one")
+        self.words.continuous_update = False
+        self.weight = _labelled(
+            w.FloatSlider, "their weight", "300px", value=0.5, max=1, step=0.05
+        )
+        self.weight.continuous_update = False
+        by_words = [self.words, self.weight] if handler.takes_words else []
         self.children = [self.k, self.index, self.nprobe, self.metric, self.label]
+        self.children += tuple(by_words)
         self.fill_labels()
         for control in self.children:
             control.observe(self._on_control, "value")
@@ -121,6 +129,8 @@ class Controls(Row):
             nprobe=self.nprobe.value,
             metric=self.metric.value,
             label=None if self.label.value == ANY else self._labels[self.label.value],
+            words=self.words.value.strip(),
+            weight=self.weight.value,
         )
 
     def fill_labels(self) -> None:
@@ -285,9 +295,8 @@ class QueryApp(w.VBox):
             self._say(f"{self.message} (The first of {len(files)} files.)")
 
     def _on_control(self) -> None:
-        picture = self._picture
-        if picture is not None:
-            self._try(lambda: self._show(picture))
+        if self._picture is not None or self.controls.question.words:
+            self._try(lambda: self._show(self._picture))
 
     # --- Asking and showing ------------------------------------------------------
 
@@ -307,9 +316,13 @@ class QueryApp(w.VBox):
                 kind = type(error).__name__
                 self._say(f"Not done, by a mistake of this program: {kind}: {error}")
 
-    def _show(self, picture: Upload | int, *, back: bool = False) -> str:
+    def _show(self, picture: Upload | int | None, *, back: bool = False) -> str:
         """Ask, and put the answer in place of the last one; return what to say."""
         handler, question = self.handler, self.controls.question
+        if picture is None:  # words alone
+            self.answer = handler.answer_words(question)
+            self._replace_results(self.answer, question.metric)
+            return page.summary_of_words(question.words, self.answer)
         is_upload = isinstance(picture, Upload)
         source: bytes | Path
         if isinstance(picture, Upload):
@@ -330,7 +343,8 @@ class QueryApp(w.VBox):
             can_go_back=bool(self._before),
             can_remember=is_upload,
         )
-        return page.summary(name, answer, is_upload=is_upload)
+        said = page.summary(name, answer, is_upload=is_upload)
+        return said + page.said_of_mixing(question)
 
     def _replace_results(self, answer: Answer, metric: str) -> None:
         """Show new tiles.  A late click on an old one must not hit a new picture."""

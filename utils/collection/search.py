@@ -11,6 +11,7 @@ its methods:
 
 >>> search = ImageSearch.from_folder("images")                    # doctest: +SKIP
 >>> hits = search.search("images/mug/mug_0_5.jpg", k=5)           # doctest: +SKIP
+>>> hits = search.search_text("something to drink from")          # doctest: +SKIP
 """
 
 import os
@@ -40,8 +41,8 @@ from utils.collection.extraction import (
 from utils.collection.hits import Hit, make_hits, show_hits
 from utils.collection.kept import KeptCollection
 from utils.collection.vector_index import VectorIndex
-from utils.embeddings import Embedder, load_embedder
-from utils.errors import PictureError, check_k, printable
+from utils.embeddings import Embedder, load_embedder, normalize
+from utils.errors import LookalikeError, PictureError, check_k, printable
 from utils.images import Collection, PicturePath, PictureSource, Refusal
 
 
@@ -198,8 +199,42 @@ class ImageSearch(KeptCollection):
 
         `exclude` are ids to leave out, such as the query's own (`id_of`).
         """
-        k, excluded, vector = check_k(k), set(exclude), self.embed(query)
-        state = self._state
+        return self._nearest(self.embed(query), k, exclude)
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """Return a text's unit vector, to compare with pictures': float32, shape (d,).
+
+        LookalikeError if the embedder takes no words, TextError if it can't take these.
+        """
+        embed = getattr(self.embedder, "embed_text", None)
+        if embed is None:
+            raise LookalikeError(
+                f"expected an embedder that takes words. Received: {self.embedder}. "
+                "Make the collection with utils.beyond.words.load_words()."
+            )
+        return embed([text])[0]
+
+    def search_text(
+        self,
+        text: str,
+        k: int = 5,
+        *,
+        like: PictureSource | None = None,
+        weight: float = 0.5,
+        exclude: Iterable[int] = (),
+    ) -> list[Hit]:
+        """Find the k pictures that fit a text best; errors as `embed_text`.
+
+        `like` is a picture that they should resemble, too: `weight` is the text's share
+        of the query, from 0 (the picture alone) to 1.
+        """
+        vector = self.embed_text(text)
+        if like is not None:
+            vector = mix(self.embed(like), vector, weight)
+        return self._nearest(vector, k, exclude)
+
+    def _nearest(self, vector: np.ndarray, k: int, exclude: Iterable[int]) -> list[Hit]:
+        k, excluded, state = check_k(k), set(exclude), self._state
         (scores,), (ids,) = state.index.search(vector[None], k + len(excluded))
         return make_hits(scores, ids, state.catalogue.items, exclude=excluded, k=k)
 
@@ -315,6 +350,13 @@ def _embed_items(
     embedded = zip([paths[i] for i in positions], sha256s, strict=True)
     items = [Item(path, labels[path], sha256) for path, sha256 in embedded]
     return items, vectors, refused
+
+
+def mix(picture: np.ndarray, text: np.ndarray, weight: float) -> np.ndarray:
+    """Return the unit vector between two, nearer to the text the larger its weight."""
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight must be from 0 to 1. Received: {weight!r}.")
+    return normalize(((1 - weight) * picture + weight * text)[None])[0]
 
 
 def _seen(vector: np.ndarray, name: str) -> np.ndarray:

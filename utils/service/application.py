@@ -5,6 +5,7 @@ import mimetypes
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from utils.errors import printable
 from utils.service.doors import Served
 from utils.service.limits import RETRY_SECONDS, Limits
 from utils.service.metrics import Metrics, Observed
-from utils.service.models import AnswerModel, HitModel, Problem, asked_within
+from utils.service.models import AnswerModel, HitModel, Problem, Words, asked_within
 from utils.service.problems import ProblemError, install, problem, responses
 from utils.service.settings import Settings
 
@@ -174,6 +175,19 @@ def _add_search(application: FastAPI, settings: Settings) -> None:
     ) -> AnswerModel:
         """Find the pictures most like the one that is sent."""
         return AnswerModel.of(await run(request, served.handler.answer, picture, asked))
+
+    @application.post("/search/text", responses=REFUSED | responses(404))
+    async def search_text(
+        request: Request,
+        served: Here,
+        asked: Annotated[Question, asked_for],
+        text: Words,
+    ) -> AnswerModel:
+        """Find the pictures that fit words best, where the network takes words."""
+        if not served.handler.takes_words:
+            raise ProblemError(404, "The network of this collection takes no words.")
+        asked = replace(asked, words=text.words)
+        return AnswerModel.of(await run(request, served.handler.answer_words, asked))
 
     @application.get("/pictures/{id}/similar", responses=BY_ID)
     async def similar(

@@ -36,6 +36,8 @@ class BatchingEmbedder:
     ) -> None:
         self.network, self.weights = embedder.network, embedder.weights
         self.input_size, self.pipeline = embedder.input_size, embedder.pipeline
+        if hasattr(embedder, "embed_text"):  # words are quick, and need no batch
+            self.embed_text = embedder.embed_text
         self._embedder = embedder
         self._batch_size, self._wait, self._on_batch = batch_size, wait, on_batch
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()

@@ -17,6 +17,7 @@ import numpy as np
 from utils import images
 from utils.app.query import QueryHandler
 from utils.beyond.networks import load_network
+from utils.beyond.words import load_words
 from utils.collection.catalogue import Item
 from utils.collection.collection_store import version_in
 from utils.collection.hits import Hit
@@ -128,6 +129,9 @@ def embedder_of(pipeline: str) -> Embedder:
     """Load the network that a pipeline's name begins with."""
     if pipeline.startswith("efficientnet_lite0-"):
         return load_network("efficientnet_lite0", verbose=False)
+    if pipeline.startswith("conse"):  # and how many names stand for a picture
+        most = int(pipeline.removeprefix("conse").partition("-")[0])
+        return load_words(most, verbose=False)
     return load_embedder(verbose=False)
 
 

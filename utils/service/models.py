@@ -67,6 +67,12 @@ class Asked(BaseModel):
     label: str | None = Field(default=None, max_length=200)
 
 
+class Words(BaseModel):
+    """What the pictures should show."""
+
+    words: str = Field(min_length=1, max_length=10_000, examples=["a red mug"])
+
+
 def asked_within(max_k: int) -> type[Asked]:
     """Return the model for a service that takes no larger k."""
     k = (int, Field(default=min(5, max_k), ge=1, le=max_k))

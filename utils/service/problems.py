@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from utils.errors import LookalikeError, PictureError, printable
+from utils.errors import LookalikeError, PictureError, TextError, printable
 from utils.service.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,7 +44,7 @@ def describe(error: Exception) -> tuple[int, str, Any]:
         return error.status, error.detail, error.headers
     if isinstance(error, HTTPException):  # no such route or method
         return error.status_code, str(error.detail), error.headers
-    if isinstance(error, PictureError):
+    if isinstance(error, PictureError | TextError):
         return 422, str(error), None
     if isinstance(error, LookalikeError):
         return 409, str(error), None
