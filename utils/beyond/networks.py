@@ -249,7 +249,7 @@ def _build(name: str, size: int) -> Any:
 
 
 def _fill(model: Any) -> None:
-    """Draw all kernels from a seed of our own: Keras's is global, a reader's too.
+    """Draw all kernels from a seed of our own, so that they are the same each time.
 
     Normal numbers whose spread keeps that of what goes through (He et al., 2015).
     """
