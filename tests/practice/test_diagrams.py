@@ -115,3 +115,10 @@ def test_who_waits_for_others_is_answered_sooner_than_who_waits_for_a_turn():
     assert [drawn.count(request) for request in "ABC"] == [2, 2, 2]
     assert {"one pass: A, B and C", "C answered\nafter 17 ms"} <= set(drawn)
     assert "C answered\nafter 30 ms" in drawn
+
+
+def test_every_token_of_a_transformer_has_a_position_and_one_becomes_the_vector():
+    diagrams.show_transformer()
+    drawn = texts()
+    assert drawn.count("+ position") == 4
+    assert {"class token", "patch 196", "block, 12 times", "vector: 768"} <= set(drawn)

@@ -302,3 +302,31 @@ def show_shared_pass() -> None:
             ax.text(left, bottom + 0.72, request, ha="center", fontsize=TEXT)
         done = f"C answered\nafter {passes[-1][1]} ms"
         ax.text(1.2 + 0.2 * end, bottom + 0.2, done, va="center", fontsize=TEXT)
+
+
+def show_transformer() -> None:
+    """Draw a vision transformer: patches and a class token, blocks, one vector."""
+    ax = _make_canvas(9.3, 2.7)
+    rows = [
+        ("class token", 2.1),
+        ("patch 1", 1.55),
+        ("patch 2", 1.0),
+        ("patch 196", 0.1),
+    ]
+    for name, bottom in rows:
+        _draw_box(ax, (1.5, bottom), (1.1, 0.45), name, color=PALE)
+        ax.text(2.65, bottom + 0.22, "+ position", va="center", fontsize=TEXT)
+        _draw_arrow(ax, (3.45, bottom + 0.22), (3.9, bottom + 0.22))
+        if name != "class token":
+            _draw_arrow(ax, (1.05, 1.05), (1.45, bottom + 0.22))
+    ax.text(2.05, 0.78, "⋮", ha="center", va="center")
+    _draw_box(ax, (0.1, 0.6), (0.95, 0.9), "picture\n224 × 224")
+    _draw_box(ax, (3.95, 0.1), (2.5, 2.45), "", color="white")
+    words = "each looks\nat all others:\nattention"
+    _draw_box(ax, (4.1, 1.2), (1.15, 1.0), words, color=PALE)
+    _draw_box(ax, (5.35, 1.2), (0.95, 1.0), "each by\nitself:\nMLP", color=PALE)
+    ax.text(5.2, 0.6, "block, 12 times", ha="center", fontsize=TEXT)
+    _draw_arrow(ax, (6.5, 2.32), (7.3, 2.32), "token")
+    _draw_box(ax, (7.35, 2.05), (1.6, 0.5), "vector: 768", color=PALE)
+    _draw_arrow(ax, (6.5, 0.9), (7.3, 0.9), "patches")
+    _draw_box(ax, (7.35, 0.65), (1.6, 0.5), "not used")
