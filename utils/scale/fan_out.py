@@ -58,11 +58,11 @@ def sample_waits(
             "hedge_after must be at least 0, with 2 replicas or more to ask. Received: "
             f"{hedge_after} with {replicas}."
         )
-    if not slow > 0:
-        raise ValueError(f"slow must be above 0. Received: {slow}.")
+    if not 0 < slow < np.inf:
+        raise ValueError(f"slow must be a number above 0. Received: {slow}.")
     n, rng, parts = check_k(n, "n"), np.random.default_rng(seed), []
     requests = 0
-    while n:
+    while n > 0:
         rows = min(n, max(1, BLOCK // shards))
         first = rng.choice(latencies, (rows, shards))
         asked = rng.integers(replicas, size=rows)  # of shard 0: the slow one is 0
@@ -72,7 +72,7 @@ def sample_waits(
             again = rng.choice(latencies, (rows, shards))
             other = (asked + rng.integers(1, replicas, size=rows)) % replicas
             again[:, 0] *= np.where(other == 0, slow, 1)
-            requests += np.count_nonzero(first > hedge_after)
+            requests += int(np.count_nonzero(first > hedge_after))
             first = np.minimum(first, hedge_after + again)
         parts.append(first.max(axis=1))
         n -= rows
@@ -99,9 +99,11 @@ def sample_answering(
 
 def _checked(latencies: np.ndarray) -> np.ndarray:
     latencies = np.asarray(latencies, dtype=np.float64)
-    if latencies.ndim != 1 or not latencies.size or not (latencies >= 0).all():
+    sound = np.isfinite(latencies).all() and (latencies >= 0).all()
+    if latencies.ndim != 1 or not latencies.size or not sound:
         raise ValueError(
-            "latencies must be measured times, none below 0, in an array of shape (m,)."
-            f" Received: shape {latencies.shape}. Time one shard some hundred times."
+            "latencies must be measured times, finite and none below 0, in an array of "
+            f"shape (m,). Received: shape {latencies.shape}. Time one shard some "
+            "hundred times."
         )
     return latencies
