@@ -237,15 +237,23 @@ def import_keras() -> ModuleType:
         return sys.modules["keras"]
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with messages_aside():
+        import keras
+        import tensorflow
+
+        tensorflow.config.list_logical_devices()  # looks for a GPU, and says so
+    return keras
+
+
+@contextmanager
+def messages_aside() -> Iterator[None]:
+    """Keep what libraries write to file descriptor 2 to show it only with an error."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as messages:
         os.dup2(messages.fileno(), 2)
         try:
-            import keras
-            import tensorflow
-
-            tensorflow.config.list_logical_devices()  # looks for a GPU, and says so
+            yield
         except BaseException:
             messages.seek(0)  # now they are wanted
             os.write(saved, messages.read())
@@ -253,7 +261,6 @@ def import_keras() -> ModuleType:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-    return keras
 
 
 def import_tensorflow() -> ModuleType:

@@ -5,4 +5,5 @@
 - ``hub``: what comes through keras-hub, which is optional
 - ``sentences`` (tokenizers, by OpenVINO): `load_sentences`, sentences to unit vectors
 - ``words``: embedders that take words, `load_words` and `align_words`
+- ``clip``: CLIP by keras-hub, and a small one with random weights
 """

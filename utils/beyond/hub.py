@@ -44,8 +44,12 @@ def build_vit_b16(input_size: int = 224) -> Any:
 
 def vit_file() -> Path:
     """Return where keras-hub keeps the weights of ViT-B/16, there or not."""
-    preset = import_keras_hub().models.ViTBackbone.presets[VIT_PRESET]
-    handle = preset["kaggle_handle"].removeprefix("kaggle://")
+    return kept_file(import_keras_hub().models.ViTBackbone, VIT_PRESET)
+
+
+def kept_file(backbone: Any, preset: str) -> Path:
+    """Return where keras-hub keeps the weights of a preset, there or not."""
+    handle = backbone.presets[preset]["kaggle_handle"].removeprefix("kaggle://")
     cache = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
     return Path(cache, "models", handle, "model.weights.h5")
 

