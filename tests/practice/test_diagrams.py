@@ -122,3 +122,20 @@ def test_every_token_of_a_transformer_has_a_position_and_one_becomes_the_vector(
     drawn = texts()
     assert drawn.count("+ position") == 4
     assert {"class token", "patch 196", "block, 12 times", "vector: 768"} <= set(drawn)
+
+
+def test_the_best_of_all_shards_are_merged_after_the_slowest_has_answered():
+    diagrams.show_fan_out()
+    lists = [text for text in texts() if text.startswith("0.")]
+    *shards, merged = (text.split("\n") for text in lists)
+    assert merged == sorted(sum(shards, []), reverse=True)[:2]
+    waits = [float(text.split()[0]) for text in texts() if text.endswith(" ms")][:3]
+    assert f"2 best of all,\nafter {max(waits):.0f} ms" in texts()
+
+
+def test_each_way_to_one_space_begins_with_a_picture_and_with_words():
+    diagrams.show_towers()
+    drawn = texts()
+    assert drawn.count("picture") == drawn.count("words") == 3
+    assert {"names (ConSE)", "captions", "CLIP", "learned matrix"} <= set(drawn)
+    assert drawn.count("MiniLM") == 2, "CLIP has a text tower of its own"

@@ -330,3 +330,52 @@ def show_transformer() -> None:
     _draw_box(ax, (7.35, 2.05), (1.6, 0.5), "vector: 768", color=PALE)
     _draw_arrow(ax, (6.5, 0.9), (7.3, 0.9), "patches")
     _draw_box(ax, (7.35, 0.65), (1.6, 0.5), "not used")
+
+
+def show_fan_out() -> None:
+    """Draw a query that goes to one replica of each shard, and the merge of answers."""
+    ax = _make_canvas(8.6, 2.4)
+    found = [["0.91  id 7", "0.60  id 2"], ["0.88  id 41", "0.85  id 36"]]
+    found.append(["0.59  id 93", "0.55  id 98"])
+    held, waits = ["ids 0–33", "ids 34–66", "ids 67–99"], ["2 ms", "3 ms", "9 ms"]
+    _draw_box(ax, (0.05, 0.95), (0.8, 0.5), "query")
+    for shard, (best, ids, wait) in enumerate(zip(found, held, waits, strict=True)):
+        bottom = 1.65 - 0.7 * shard
+        _draw_arrow(ax, (0.9, 1.2), (1.75, bottom + 0.25))
+        for replica, color in enumerate((PALE, "white")):
+            text = f"shard {shard}, {'ab'[replica]}\n{ids}"
+            _draw_box(ax, (1.8 + 1.2 * replica, bottom), (1.15, 0.5), text, color=color)
+        _draw_arrow(ax, (4.2, bottom + 0.25), (4.75, bottom + 0.25), wait)
+        _draw_box(ax, (4.8, bottom), (1.0, 0.5), "\n".join(best))
+        _draw_arrow(ax, (5.85, bottom + 0.25), (7.2, 1.2))
+    _draw_box(ax, (7.25, 0.95), (1.0, 0.5), "0.91  id 7\n0.88  id 41", color=PALE)
+    notes = {2.95: "one replica is asked", 5.3: "2 best of each"}
+    for x, note in notes.items():
+        ax.text(x, 0.0, note, ha="center", fontsize=TEXT)
+    ax.text(7.75, 0.5, "2 best of all,\nafter 9 ms", ha="center", fontsize=TEXT)
+
+
+def show_towers() -> None:
+    """Draw three ways to bring pictures and words into one space."""
+    ax = _make_canvas(8.6, 3.4)
+    ways = {
+        "names (ConSE)": ("a classifier", "names' vectors", "the sentences'\nspace"),
+        "captions": ("picture network", "as it is", "the pictures'\nspace"),
+        "CLIP": ("picture tower", "projection", "a space\nmade for both"),
+    }
+    for row, (name, (network, then, space)) in enumerate(ways.items()):
+        bottom = 2.55 - 1.15 * row
+        ax.text(0.05, bottom + 0.3, name, va="center", fontsize=TEXT, color=BLUE)
+        words = ["text tower", "projection"] if row == 2 else ["MiniLM", "as it is"]
+        words[1] = "learned matrix" if row == 1 else words[1]
+        for height, source, parts in (
+            (bottom + 0.35, "picture", [network, then]),
+            (bottom - 0.15, "words", words),
+        ):
+            ax.text(1.3, height + 0.18, source, va="center", fontsize=TEXT)
+            _draw_arrow(ax, (1.85, height + 0.18), (2.15, height + 0.18))
+            _draw_box(ax, (2.2, height), (1.9, 0.36), parts[0], color=PALE)
+            _draw_arrow(ax, (4.15, height + 0.18), (4.5, height + 0.18))
+            _draw_box(ax, (4.55, height), (1.4, 0.36), parts[1])
+            _draw_arrow(ax, (6.0, height + 0.18), (6.45, bottom + 0.28))
+        _draw_box(ax, (6.5, bottom), (2.0, 0.56), space, color=PALE)
