@@ -341,7 +341,9 @@ PROGRAMS |= {"bits": damage, "steps": random_steps, "beside": beside, "disk": fu
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="*", help=", ".join([*PROGRAMS, "pictures"]))
     parser.add_argument("--times", type=int, help="for each; default: as stated")
     parser.add_argument("--folder", type=Path, help="of odd pictures")

@@ -34,8 +34,8 @@ SECURITY_HEADERS = [
 class Limits:
     """An ASGI application around another: places, bytes, seconds, security headers."""
 
-    def __init__(self, application: Any, settings: Settings) -> None:
-        self.application = application
+    def __init__(self, app: Any, settings: Settings) -> None:
+        self.application = app
         self.settings = settings
         self.places = settings.max_requests
 

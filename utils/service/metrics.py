@@ -52,8 +52,8 @@ class Metrics:
 class Observed:
     """An ASGI application around another, which counts and logs what it answers."""
 
-    def __init__(self, application: Any, metrics: Metrics) -> None:
-        self.application = application
+    def __init__(self, app: Any, metrics: Metrics) -> None:
+        self.application = app
         self.metrics = metrics
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
