@@ -37,6 +37,7 @@ def test_a_file_is_found_here_at_home_or_in_the_repository(tmp_path, monkeypatch
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert page.find_file("images/metadata.csv") == ROOT / "images" / "metadata.csv"
     assert page.find_file("~/a.png") == tmp_path / "a.png"
+    assert page.find_file(' "~/a.png" ') == tmp_path / "a.png"
     assert page.find_file("nowhere.png") == Path("nowhere.png")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "metadata.csv").touch()

@@ -318,6 +318,7 @@ def test_a_typed_path_is_read_within_the_limit(handler, search, tmp_path):
     with pytest.raises(PictureError, match="larger than"):
         QueryHandler(search, max_bytes=10).read(path)
     assert handler.read(f"'{path}'\n") == path.read_bytes()
+    assert handler.read(path.as_uri()) == path.read_bytes()
 
 
 def test_a_typed_path_may_begin_at_home(handler, tmp_path, monkeypatch):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from utils import images
 from utils.app.query import Answer, QueryHandler, Question
+from utils.collection.folders import clean_path
 from utils.collection.hits import Hit
-from utils.errors import PictureError, expanded, printable
+from utils.errors import PictureError, printable
 from utils.gallery import ROOT
 from utils.images import PictureSource
 
@@ -44,7 +45,7 @@ def find_file(path: str | os.PathLike) -> Path:
 
     A notebook's own folder is `notebooks`; what people type begins at the top.
     """
-    here = Path(expanded(path))
+    here = clean_path(path)
     below = ROOT / here
     return below if below.is_file() and not here.exists() else here
 

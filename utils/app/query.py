@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils import images
+from utils.collection.folders import clean_path
 from utils.collection.hits import Hit, make_hits
 from utils.collection.search import ImageSearch, mix
 from utils.collection.vector_index import VectorIndex
@@ -179,8 +180,7 @@ class QueryHandler:
 
     def read(self, path: str | os.PathLike) -> bytes:
         """Read the file at a path that somebody typed, or say why not."""
-        typed = os.fsdecode(path).strip().strip("\"'")
-        return images.read_file(typed, max_bytes=self.limits["max_bytes"])
+        return images.read_file(clean_path(path), max_bytes=self.limits["max_bytes"])
 
     def remember(self, data: bytes, label: str = "") -> Hit:
         """Add a picture to the collection, and keep its file in `keep_in`.

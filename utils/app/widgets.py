@@ -237,8 +237,9 @@ class QueryApp(w.VBox):
         def work() -> str:
             if not os.fsdecode(path).strip():
                 raise LookalikeError("type the path of a picture first.")
-            data = self.handler.read(page.find_file(path))
-            return self._show(Upload(page.shorten(Path(path).name), data))
+            found = page.find_file(path)
+            data = self.handler.read(found)
+            return self._show(Upload(page.shorten(found.name), data))
 
         self._try(work)
 
