@@ -1,5 +1,6 @@
 """The service answers as the handler does, and every error is a problem document."""
 
+import io
 import json
 import logging
 import threading
@@ -10,6 +11,7 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
+from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.pictures_for_queries import PixelEmbedder, TalkingEmbedder
@@ -256,6 +258,16 @@ def test_too_many_bytes_are_refused_before_they_are_read(serve, red):
         assert_problem(client.post("/search", content=b"x" * 1001), 413, "1,000 bytes")
         pieces = (b"x" * 100 for _ in range(20))  # no length is announced
         assert_problem(client.post("/search", content=pieces), 413, "1,000 bytes")
+
+
+def test_too_many_pixels_are_refused_by_what_the_header_says(serve, red):
+    huge = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(huge, "PNG")  # 50 kB, and a gigabyte as RGB
+    with serve() as client:
+        assert_problem(client.post("/search", content=huge.getvalue()), 422, "pixels")
+        assert client.post("/search", content=red).status_code == 200
+    with serve(max_pixels=599) as client:  # one fewer than it has
+        assert_problem(client.post("/search", content=red), 422, "pixels")
 
 
 def test_an_answer_that_takes_too_long_is_given_up(serve, red, monkeypatch):

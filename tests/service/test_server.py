@@ -141,13 +141,15 @@ def test_a_second_request_of_a_connection_has_to_arrive_as_well(
     start, red, monkeypatch
 ):
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
-    with start() as address, connect(address) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = b""
-        while b"alive" not in answer:
-            answer += connection.recv(65536)
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-")
-        assert read(connection) == b""
+    with start() as address:
+        with connect(address) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while b"alive" not in answer:
+                answer += connection.recv(65536)
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nX-")
+            assert read(connection) == b""
+        assert_still_answers(address, red)
 
 
 def test_who_has_said_all_and_only_listens_is_answered_or_let_go(address, red):
@@ -175,6 +177,27 @@ def test_a_length_that_is_wrong_is_refused(address, red, length, status):
     # What was sent beyond the length may end the connection before we read the answer.
     assert answer == b"" or answer[9:].startswith(status)
     assert_still_answers(address, red)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"zz\r\n", b"-5\r\nabc", b"f" * 99 + b"\r\n", b"5\r\nabcdefgh\r\n", b"5\r\nab"],
+)
+def test_a_chunk_whose_length_is_wrong_is_refused(address, red, chunks):
+    begin = head(1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked")
+    answer = send(address, begin + chunks, half_close=True)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
+    assert_still_answers(address, red)
+
+
+def test_who_never_reads_the_answers_stops_nobody(address, red):
+    with connect(address) as connection:
+        ask = b"GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):  # sooner or later it takes no more of them
+            while True:
+                connection.sendall(1000 * ask)
+        assert_still_answers(address, red)
 
 
 def test_ten_thousand_headers_are_refused(address, red):
