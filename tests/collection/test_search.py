@@ -188,7 +188,7 @@ def test_vectors_of_other_weights_are_refused(found, tmp_path, monkeypatch):
         ImageSearch.load(tmp_path / "saved", embedder=other)
     loaded = ImageSearch.load(tmp_path / "saved")
     monkeypatch.setenv("LOOKALIKE_WEIGHTS", "untrained")  # 224 pixels, not 32
-    with pytest.raises(IndexFileError, match="embedder=.*load_fast_embedder"):
+    with pytest.raises(IndexFileError, match="embedder=.*load_network"):
         loaded.search(np.zeros((8, 8, 3), dtype="uint8"))
 
 

@@ -120,8 +120,8 @@ class KeptCollection:
         if embedder.pipeline != self.pipeline:
             raise IndexFileError(
                 f"The collection was made by {self.pipeline}; received an embedder of "
-                f"{embedder.pipeline}. Pass its own, from load_embedder, "
-                "utils.fast.embedder.load_fast_embedder or utils.beyond.networks."
+                f"{embedder.pipeline}. Pass embedder=... with its own, which comes from "
+                "load_embedder, utils.fast's load_fast_embedder or a load_network."
             )
         self._embedder = embedder
         return embedder
