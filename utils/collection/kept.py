@@ -120,7 +120,7 @@ class KeptCollection:
         if embedder.pipeline != self.pipeline:
             raise IndexFileError(
                 f"The collection was made by {self.pipeline}; received an embedder of "
-                f"{embedder.pipeline}. Pass embedder=... with its own, which comes from "
+                f"{embedder.pipeline}. Pass embedder=... with its own, made by "
                 "load_embedder, utils.fast's load_fast_embedder or a load_network."
             )
         self._embedder = embedder
