@@ -1,0 +1,136 @@
+"""Ray: one that is there, a cluster's, or one of our own for a while.
+
+The one module that imports ray.
+"""
+
+import importlib
+import inspect
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from utils.errors import LookalikeError, check_k
+
+STORE = 200_000_000  # bytes of memory that Ray's processes share
+SECONDS_TO_START = 180
+# Ray reads these when it is imported: tell nobody, say nothing that isn't fatal
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # listen to this machine alone
+HELPERS = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN")
+RUNTIME = "RUNTIME_ENV_AGENT"
+
+
+def import_or_explain(name: str) -> Any:
+    """Import ray or what comes with it; LookalikeError if it isn't installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise LookalikeError(
+            f"{name}: expected it to be installed, to extract by several processes. "
+            f"Received: {error}. Install it: pip install -r requirements-scale.txt."
+        ) from error
+
+
+@contextmanager
+def running_ray(
+    address: str | None = None, *, cores: int = 2, num_gpus: float = 0
+) -> Iterator[Any]:
+    """Give the module ray, connected; what was started for this is stopped afterwards.
+
+    `address` is a cluster's, such as "auto".  Without one, Ray is started on this
+    machine with so many `cores`, listening to this machine alone, unless the process
+    has started it already.  LookalikeError if it has less than `num_gpus`.
+    """
+    os.environ.update(SETTINGS | (LOCAL if address is None else {}))
+    ray = import_or_explain("ray")
+    ours, folder = not ray.is_initialized(), ""
+    try:
+        if ours and address is not None:
+            _start(ray, address=address)
+        elif ours:
+            # Under /tmp: the names of its sockets may have 100 characters
+            place = "/tmp" if os.name != "nt" else None  # noqa: S108
+            folder = tempfile.mkdtemp(prefix="ray-", dir=place)
+            with _patience():
+                _start(
+                    ray,
+                    address="local",
+                    num_cpus=check_k(cores, "cores"),
+                    object_store_memory=STORE,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=folder,
+                )
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if gpus < num_gpus:
+            raise LookalikeError(
+                f"expected {num_gpus:g} GPU for each worker. Received: Ray sees "
+                f"{gpus:g}. Leave num_gpus out to compute on processors."
+            )
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(ray: Any, **options: Any) -> None:
+    """Connect, and keep what Ray's core says of its log from file descriptor 2."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Let Ray start on a busy machine, too, where its helpers take more than 15 s.
+
+    Its scheduler ends if they have not left their ports in files by then.  So we leave
+    them: -1 says that nobody listens.  And `ray.init` waits 30 s for the scheduler.
+    """
+    services = import_or_explain("ray._private.services")
+    core = import_or_explain("ray._raylet")
+
+    def start_raylet(*arguments: Any, **options: Any) -> Any:
+        port = options["runtime_env_agent_port"] = _free_port()
+        named = inspect.signature(started).bind(*arguments, **options).arguments
+        place = named["session_dir"], named["node_id"]
+        for name, number in {**dict.fromkeys(HELPERS, -1), RUNTIME: port}.items():
+            core.persist_port(*place, getattr(core, f"{name}_PORT_NAME"), number)
+        return started(*arguments, **options)
+
+    def get_node(*arguments: Any) -> Any:
+        end = time.monotonic() + SECONDS_TO_START
+        while True:
+            try:
+                return found(*arguments)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    started, found = services.start_raylet, services.get_node
+    if hasattr(core, "persist_port"):  # older ones have no such files
+        services.start_raylet = start_raylet
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.start_raylet, services.get_node = started, found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
