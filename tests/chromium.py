@@ -15,8 +15,8 @@ def skip_or_fail(reason):
 
 
 @contextmanager
-def launched(package):
-    """Start Chromium, or say why not; `package` is needed beside Playwright."""
+def launched(*packages):
+    """Start Chromium, or say why not; `packages` are needed beside Playwright."""
     chosen = os.environ.get("LOOKALIKE_CHROMIUM")
     names = [chosen] if chosen else ["chromium", "google-chrome"]
     chromium = next(filter(None, map(shutil.which, names)), None)
@@ -24,8 +24,9 @@ def launched(package):
         skip_or_fail(
             f"there is no {' or '.join(names)}: install it or set LOOKALIKE_CHROMIUM"
         )
-    if not all(map(importlib.util.find_spec, ["playwright", package])):
-        skip_or_fail(f"playwright or {package} is missing: see requirements-dev.txt")
+    needed = ["playwright", *packages]
+    if not all(map(importlib.util.find_spec, needed)):
+        skip_or_fail(f"{' or '.join(needed)} is missing: see requirements-dev.txt")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -43,7 +43,7 @@ MARKUP = "<img src=x onerror=alert(1)>.jpg"
 
 @pytest.fixture(scope="module")
 def browser():
-    with launched("voila") as browser:
+    with launched("voila", "axe_playwright_python") as browser:
         yield browser
 
 
@@ -446,6 +446,16 @@ def test_everything_that_can_be_used_has_a_name_of_its_own(page):
     names = app(page).get_by_role("button").all_inner_texts()
     assert len(set(names)) == len(names)
     assert app(page).locator("img:not([alt]), img[alt='']").count() == 0
+
+
+def test_whatever_axe_core_knows_of_is_all_right(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    start(page)
+    app(page).get_by_label("index").select_option("IVF: some cells")
+    expect(page, r"^5 pictures like")
+    found = Axe().run(page, context=".lookalike")  # the page around it is Jupyter's
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_the_keyboard_reaches_everything(page):
