@@ -60,10 +60,10 @@ class LookalikeError(Exception):
         return printable(super().__str__())
 
 
-class PictureError(LookalikeError, ValueError):
-    """A picture was refused: `reason` tells a person why, and what to do.
+class _RefusedError(LookalikeError, ValueError):
+    """A file was refused: `reason` tells a person why, and what to do.
 
-    `source` is the file's name as it is, or a word for a picture that has none.
+    `source` is the file's name as it is, or a word for what has none.
     """
 
     def __init__(self, source: str, reason: str) -> None:
@@ -73,6 +73,14 @@ class PictureError(LookalikeError, ValueError):
 
     def __str__(self) -> str:
         return printable(f"{self.source}: {self.reason}")
+
+
+class PictureError(_RefusedError):
+    """A picture was refused."""
+
+
+class SoundError(_RefusedError):
+    """A sound was refused."""
 
 
 class TextError(LookalikeError, ValueError):

@@ -139,3 +139,14 @@ def test_each_way_to_one_space_begins_with_a_picture_and_with_words():
     assert drawn.count("picture") == drawn.count("words") == 3
     assert {"names (ConSE)", "captions", "CLIP", "learned matrix"} <= set(drawn)
     assert drawn.count("MiniLM") == 2, "CLIP has a text tower of its own"
+
+
+def test_frames_overlap_and_each_becomes_a_column():
+    diagrams.show_spectrogram()
+    assert {"frames that overlap", "spectrogram: 64 bands", "vector"} <= set(texts())
+    boxes = plt.gca().patches
+    frames = [box for box in boxes if box.get_height() == pytest.approx(1.3)]
+    lefts = [box.get_x() for box in frames]
+    assert len(lefts) == 3 and lefts[1] < lefts[0] + frames[0].get_width()
+    columns = {b.get_x() for b in boxes if b.get_height() == pytest.approx(0.22)}
+    assert len(columns) == len(frames)

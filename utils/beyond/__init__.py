@@ -6,4 +6,5 @@
 - ``sentences`` (tokenizers, by OpenVINO): `load_sentences`, sentences to unit vectors
 - ``words``: embedders that take words, `load_words` and `align_words`
 - ``clip``: CLIP by keras-hub, and a small one with random weights
+- ``sound`` (soundfile, soxr): WAV and FLAC to spectrograms, in bounded memory
 """

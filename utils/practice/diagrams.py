@@ -379,3 +379,53 @@ def show_towers() -> None:
             _draw_box(ax, (4.55, height), (1.4, 0.36), parts[1])
             _draw_arrow(ax, (6.0, height + 0.18), (6.45, bottom + 0.28))
         _draw_box(ax, (6.5, bottom), (2.0, 0.56), space, color=PALE)
+
+
+def show_head() -> None:
+    """Draw a head behind a frozen network, and what its loss does to the vectors."""
+    ax = _make_canvas(8.6, 2.2)
+    chain = {
+        "picture": "white",
+        "network\n(frozen)": "lightgray",
+        "head\n(learns)": PALE,
+    }
+    for column, (text, color) in enumerate(chain.items()):
+        _draw_box(ax, (0.1 + 1.5 * column, 0.8), (1.0, 0.6), text, color=color)
+        _draw_arrow(ax, (1.12 + 1.5 * column, 1.1), (1.58 + 1.5 * column, 1.1))
+    panels = {
+        "before": (4.7, [(0.3, 1.1), (1.3, 0.4)], [(0.85, 0.85), (1.4, 1.2)]),
+        "after": (6.9, [(0.35, 0.75), (0.6, 0.45)], [(1.2, 1.0), (1.4, 1.2)]),
+    }
+    for title, (left, mugs, hats) in panels.items():
+        _draw_box(ax, (left, 0.3), (1.6, 1.5), edge="lightgray")
+        ax.text(left + 0.8, 1.95, title, ha="center", fontsize=TEXT)
+        for marker, name, places in (("o", "mug", mugs), ("s", "hat", hats)):
+            x, y = zip(*((left + dx, 0.3 + dy) for dx, dy in places), strict=True)
+            ax.plot(x, y, marker, color=BLUE if name == "mug" else "black", ms=8)
+            for place in zip(x, y, strict=True):
+                ax.annotate(
+                    name, place, (6, -3), textcoords="offset points", fontsize=8
+                )
+    _draw_arrow(ax, (6.35, 1.1), (6.85, 1.1))
+    note = "the loss: one kind together, others apart"
+    ax.text(6.6, 0.08, note, ha="center", fontsize=TEXT, color=BLUE)
+
+
+def show_spectrogram() -> None:
+    """Draw how a sound becomes frames, each a column of bands, and then a vector."""
+    ax = _make_canvas(8.6, 2.2)
+    wave = [(0.1 + 0.02 * i, 1.1 + 0.6 * (-1) ** i / (1 + i / 25)) for i in range(100)]
+    ax.plot(*zip(*wave, strict=True), color="gray", lw=0.7)
+    ax.text(1.1, 0.05, "samples: 16,000 per second", ha="center", fontsize=TEXT)
+    for number in range(3):
+        corner = (0.12 + 0.5 * number, 0.4 + 0.1 * number)
+        _draw_box(ax, corner, (0.9, 1.3), color="none", edge=BLUE)
+        for band in range(6):
+            loud = (band + number) % 3 == 0
+            color, bottom = PALE if loud else "white", 0.4 + 0.22 * band
+            _draw_box(ax, (3.5 + 0.5 * number, bottom), (0.5, 0.22), color=color)
+    ax.text(1.1, 1.98, "frames that overlap", ha="center", fontsize=TEXT, color=BLUE)
+    _draw_arrow(ax, (2.2, 1.1), (3.4, 1.1), "spectrum,\nin mel bands,\nlogarithm")
+    ax.text(4.25, 0.05, "spectrogram: 64 bands", ha="center", fontsize=TEXT)
+    _draw_arrow(ax, (5.1, 1.1), (6.6, 1.1), "mean and spread,\nor a network")
+    _draw_box(ax, (6.7, 0.8), (1.2, 0.6), "vector", color=PALE)
