@@ -48,6 +48,7 @@ html_css_files = ["lookalike.css"]
 html_extra_path = ["_extra"]
 html_copy_source = False
 html_use_index = False  # the search finds names, too
+html_show_search_summary = False  # fetched by a script, which a file may not do
 html_domain_indices = False
 html_context = {"default_mode": "auto"}  # light or dark, as the system has it
 html_show_sphinx = False

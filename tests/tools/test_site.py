@@ -25,9 +25,9 @@ DOT = "R0lGODlhAQABAAAAACw="  # a picture of one dot
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Build the site, once; a warning or a fault of a page fails it."""
+    """Build the site, once, with all its buttons; a warning or a fault fails it."""
     folder = tmp_path_factory.mktemp("site") / "pages"
-    command = [sys.executable, "-m", "tools.site", "--repository", ""]
+    command = [sys.executable, "-m", "tools.site", "--repository", ADDRESS]
     done = subprocess.run(
         [*command, "--output", str(folder)], cwd=ROOT, capture_output=True, text=True
     )
@@ -236,7 +236,7 @@ def test_checks_and_solutions_are_folded(sources):
     assert "hide-input" in cells[7].metadata["tags"]
     fold = cells[8].source
     assert fold.startswith('<details class="fold"><summary>Solution</summary>\n\n')
-    assert "```python\nanswer = n + 1\n```" in fold
+    assert "```ipython3\nanswer = n + 1\n```" in fold
     assert "[the lesson](01_count.ipynb)" in fold
     assert "(solutions/01_count_solutions.ipynb)" in fold
     assert "Right." not in fold

@@ -115,7 +115,7 @@ def fold(title: str, content: str) -> str:
 
 def fence(code: str) -> str:
     """Python code as a block of Markdown."""
-    return f"```python\n{code.strip()}\n```"
+    return f"```ipython3\n{code.strip()}\n```"  # knows `!` and `%`
 
 
 def exercises(cells: list[NotebookNode]) -> Iterator[list[NotebookNode]]:
