@@ -317,6 +317,14 @@ def test_the_points_of_a_tradeoff_carry_their_names():
     assert named == {"1": (0.5, 2), "4": (0.9, 8)}
 
 
+def test_a_tradeoff_of_more_curves_than_colours_begins_again():
+    point = [(0.5, 0.4, 0.7)], [(2, 1, 4)]
+    curves = {f"network {k}": point for k in range(8)}
+    plotting.show_tradeoff(curves, xlabel="P@5", ylabel="ms")
+    colors = [each.lines[0].get_color() for each in plt.gca().containers]
+    assert (colors[6:], len(set(colors))) == (colors[:2], 6)
+
+
 def draw_cells(probed):
     """Two cells, left and right of 0; the query is left, one neighbour right."""
     plotting.show_cells(

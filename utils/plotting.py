@@ -214,6 +214,7 @@ def show_tradeoff(curves: Tradeoffs, *, xlabel: str, ylabel: str) -> None:
     """
     ax = _make_axes(7, 3.9, xlabel=xlabel, ylabel=ylabel, yscale="log", ymargin=0.12)
     for k, (curve, (xs, ys, *named)) in enumerate(curves.items()):
+        k %= len(PALETTE)  # beyond six, names tell the points apart
         x, y = (np.array([three[:3] for three in values]).T for values in (xs, ys))
         x_error, y_error = (abs(three[1:] - three[0]) for three in (x, y))
         look: Options = {"marker": MARKERS[k], "color": PALETTE[k], "label": curve}
