@@ -39,13 +39,18 @@ def import_or_explain(name: str) -> Any:
 
 @contextmanager
 def running_ray(
-    address: str | None = None, *, cores: int = 2, num_gpus: float = 0
+    address: str | None = None,
+    *,
+    cores: int = 2,
+    gpus: int | None = None,
+    num_gpus: float = 0,
 ) -> Iterator[Any]:
     """Give the module ray, connected; what was started for this is stopped afterwards.
 
     `address` is a cluster's, such as "auto".  Without one, Ray is started on this
     machine with so many `cores`, listening to this machine alone, unless the process
-    has started it already.  LookalikeError if it has less than `num_gpus`.
+    has started it already; it looks for `gpus` unless it is told how many there are.
+    LookalikeError if it has less than `num_gpus`.
     """
     os.environ.update(SETTINGS | (LOCAL if address is None else {}))
     ray = import_or_explain("ray")
@@ -62,16 +67,17 @@ def running_ray(
                     ray,
                     address="local",
                     num_cpus=check_k(cores, "cores"),
+                    num_gpus=gpus,
                     object_store_memory=STORE,
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
                     _temp_dir=folder,
                 )
-        gpus = ray.cluster_resources().get("GPU", 0)
-        if gpus < num_gpus:
+        seen = ray.cluster_resources().get("GPU", 0)
+        if seen < num_gpus:
             raise LookalikeError(
                 f"expected {num_gpus:g} GPU for each worker. Received: Ray sees "
-                f"{gpus:g}. Leave num_gpus out to compute on processors."
+                f"{seen:g}. Leave num_gpus out to compute on processors."
             )
         yield ray
     finally:
