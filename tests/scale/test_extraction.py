@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.collection.painted import FakeEmbedder, paint
+from tests.scale.fake_networks import Dying, OnGpu, broken, full_disk
 from utils.collection.search import ImageSearch
 from utils.errors import LookalikeError
 from utils.images import scan_folder
@@ -84,6 +84,10 @@ def work(folder, out, block=BLOCK, **changes):
 # --- By Ray ----------------------------------------------------------------------
 
 
+def test_ray_listens_to_this_machine_alone(ray):
+    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+
+
 def test_several_processes_give_what_one_gives(ray, pictures, tmp_path):
     out = tmp_path / "out"
     done = extract(pictures, out, load=FakeEmbedder, block=BLOCK)
@@ -95,21 +99,6 @@ def test_several_processes_give_what_one_gives(ray, pictures, tmp_path):
     assert again.refused == done.refused
 
 
-class Dying(FakeEmbedder):
-    """Its process is killed in the middle, the first times that it embeds."""
-
-    def __init__(self, marks, times):
-        super().__init__()
-        self.marks, self.times = marks, times
-
-    def embed(self, images, *, batch_size=32):
-        number = len(list(self.marks.iterdir()))
-        if number < self.times:
-            (self.marks / str(number)).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().embed(images)
-
-
 def test_a_killed_worker_costs_nothing(ray, pictures, tmp_path):
     (marks := tmp_path / "marks").mkdir()
     load = partial(Dying, marks, 1)
@@ -118,14 +107,6 @@ def test_a_killed_worker_costs_nothing(ray, pictures, tmp_path):
     assert len(list(marks.iterdir())) == 1
     check_same(tmp_path / "out", pictures)
     assert not list((tmp_path / "out").glob("*.part"))
-
-
-def full_disk():
-    """Load a network where no file may grow beyond a kilobyte from now on."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    return FakeEmbedder()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
@@ -141,14 +122,6 @@ def test_a_full_disk_ends_the_job_and_the_next_goes_on(ray, pictures, tmp_path):
     check_same(out, pictures)
 
 
-class OnGpu(FakeEmbedder):
-    def __init__(self):
-        import ray
-
-        super().__init__()
-        self.pipeline = f"on GPU {ray.get_gpu_ids()}"
-
-
 def test_a_gpu_is_given_to_each_worker(ray, pictures, tmp_path):
     extract(pictures, tmp_path / "out", load=OnGpu, workers=1, num_gpus=1, block=16)
     assert read_extracted(tmp_path / "out").pipeline == "on GPU [0]"
@@ -156,24 +129,15 @@ def test_a_gpu_is_given_to_each_worker(ray, pictures, tmp_path):
         extract(pictures, tmp_path / "out", num_gpus=2)
 
 
-def broken():
-    raise ValueError("no such weights")
-
-
 def test_a_network_that_cannot_be_loaded_ends_the_job(ray, pictures, tmp_path):
     with pytest.raises(LookalikeError, match="cannot be loaded: no such weights"):
         extract(pictures, tmp_path / "out", load=broken)
 
 
-class Slow(FakeEmbedder):
-    def embed(self, images, *, batch_size=32):
-        time.sleep(1)
-        return super().embed(images)
-
-
 KILLED = """
 import sys
-from tests.scale.test_extraction import Slow, extract
+from tests.scale.fake_networks import Slow
+from utils.scale.extraction import extract
 extract(*sys.argv[1:], load=Slow, block=8, workers=1)
 """
 

@@ -443,7 +443,7 @@ def _run(ray: Any, blocks: list, job: Job) -> Iterator[dict[str, Any]]:
     answers = data.from_arrow([table(files) for files in blocks]).map_batches(
         Worker,
         fn_constructor_args=(job,),
-        batch_size=None,  # a block at a time
+        batch_size=len(blocks[0]),  # a block at a time: only the last has fewer
         batch_format="numpy",
         compute=data.ActorPoolStrategy(size=workers),
         num_cpus=1,

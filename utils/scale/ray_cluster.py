@@ -19,9 +19,8 @@ from utils.errors import LookalikeError, check_k
 
 STORE = 200_000_000  # bytes of memory that Ray's processes share
 SECONDS_TO_START = 180
-# Ray reads these when it is imported: tell nobody, say nothing that isn't fatal
+# Ray reads these when it starts: tell nobody, say nothing that isn't fatal
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # listen to this machine alone
 HELPERS = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN")
 RUNTIME = "RUNTIME_ENV_AGENT"
 
@@ -52,7 +51,7 @@ def running_ray(
     has started it already; it looks for `gpus` unless it is told how many there are.
     LookalikeError if it has less than `num_gpus`.
     """
-    os.environ.update(SETTINGS | (LOCAL if address is None else {}))
+    os.environ.update(SETTINGS)
     ray = import_or_explain("ray")
     ours, folder = not ray.is_initialized(), ""
     try:
@@ -62,7 +61,7 @@ def running_ray(
             # Under /tmp: the names of its sockets may have 100 characters
             place = "/tmp" if os.name != "nt" else None  # noqa: S108
             folder = tempfile.mkdtemp(prefix="ray-", dir=place)
-            with _patience():
+            with _alone_and_patient():
                 _start(
                     ray,
                     address="local",
@@ -99,12 +98,15 @@ def _start(ray: Any, **options: Any) -> None:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """Let Ray start on a busy machine, too, where its helpers take more than 15 s.
+def _alone_and_patient() -> Iterator[None]:
+    """Let Ray start for this machine alone, and on a busy one, too.
 
-    Its scheduler ends if they have not left their ports in files by then.  So we leave
-    them: -1 says that nobody listens.  And `ray.init` waits 30 s for the scheduler.
+    On Linux it takes 127.0.0.1 for the machine's address in its network, unless it is
+    told that there is no cluster.  Its scheduler ends if its helpers, which take more
+    than 15 s on a busy machine, have not left their ports in files by then.  So we
+    leave them: -1 says that nobody listens.  And `ray.init` waits 30 s for it.
     """
+    constants = import_or_explain("ray._private.ray_constants")
     services = import_or_explain("ray._private.services")
     core = import_or_explain("ray._raylet")
 
@@ -130,9 +132,11 @@ def _patience() -> Iterator[None]:
     if hasattr(core, "persist_port"):  # older ones have no such files
         services.start_raylet = start_raylet
     services.get_node = get_node
+    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
     finally:
+        constants.ENABLE_RAY_CLUSTER = clusters
         services.start_raylet, services.get_node = started, found
 
 
