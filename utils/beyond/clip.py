@@ -133,7 +133,7 @@ def random_clip(layers: int = 2, *, seed: int = 0) -> ClipEmbedder:
         tokenizer = models.CLIPTokenizer(vocabulary=vocabulary, merges=["t h"])
     rng = np.random.default_rng(seed)
     for weight in backbone.trainable_weights:
-        if len(weight.shape) > 1:  # the others are ones, zeros and the temperature
+        if np.ptp(weight.numpy()):  # the others are ones, zeros and the temperature
             numbers = rng.standard_normal(weight.shape) / np.sqrt(weight.shape[0])
             weight.assign(numbers.astype(np.float32))
     facts = {"weights": "random", "sha256": f"random{layers}-{seed}"}

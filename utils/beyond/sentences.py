@@ -35,8 +35,9 @@ INSTALL = "Install it: pip install -r requirements-beyond.txt."
 class SentenceEncoder:
     """Turns sentences into unit vectors of 384 numbers.  Threads may share it.
 
-    `pieces` are what the network reads, `vectors_of_pieces` what it makes of each;
-    `embed` takes their mean.  `pipeline` names what decides a vector.
+    `pieces` are what the network reads, by their numbers, `ids`; `vectors_of_pieces` is
+    what it makes of each, and `embed` takes their mean.  `pipeline` names what decides
+    a vector.
     """
 
     dimension = 384
@@ -53,6 +54,10 @@ class SentenceEncoder:
         """Return the pieces of words that a text is cut into; TextError as `embed`."""
         return self._cut(text).tokens
 
+    def ids(self, text: str) -> list[int]:
+        """Return the numbers of a text's pieces, by which the network knows them."""
+        return self._cut(text).ids
+
     def embed(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
         """Return one unit vector per text: float32 of shape (n, 384).
 
@@ -61,13 +66,13 @@ class SentenceEncoder:
         """
         if isinstance(texts, str):
             raise TextError(f"texts must be a list. Received one str: {texts[:50]!r}.")
-        cut = [self._cut(text) for text in texts]
+        ids = [self.ids(text) for text in texts]
         # Alike in length, they go through together with the least padding
-        order = sorted(range(len(cut)), key=lambda i: len(cut[i].ids))
-        step, vectors = check_k(batch_size, "batch_size"), np.zeros((len(cut), 384))
-        for start in range(0, len(cut), step):
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        step, vectors = check_k(batch_size, "batch_size"), np.zeros((len(ids), 384))
+        for start in range(0, len(ids), step):
             rows = order[start : start + step]
-            each, mask = self.vectors_of_pieces([cut[i].ids for i in rows])
+            each, mask = self.vectors_of_pieces([ids[i] for i in rows])
             vectors[rows] = (each * mask[..., None]).sum(axis=1) / mask.sum(
                 axis=1, keepdims=True
             )

@@ -89,7 +89,10 @@ class ClassProbabilities(Embedder):
 
 
 class WordEmbedder(ClassProbabilities):
-    """Pictures and sentences in one space, that of the sentences: 384 numbers."""
+    """Pictures and sentences in one space, that of the sentences: 384 numbers.
+
+    `name_vectors` are the sentence vectors of `imagenet_names`: float32 (1000, 384).
+    """
 
     def __init__(
         self, network: EfficientNetLite0, sentences: SentenceEncoder, most: int = MIXED
@@ -97,14 +100,14 @@ class WordEmbedder(ClassProbabilities):
         super().__init__(network)
         self.sentences, self.most = sentences, check_k(most, "most")
         self.dimension = sentences.dimension
-        self._vectors = sentences.embed(imagenet_names())
+        self.name_vectors = sentences.embed(imagenet_names())
         # A digit at the end goes up when the names or their mixing change
         self.pipeline = f"conse{most}-{network.pipeline}-{sentences.pipeline}-v1"
         self.network = f"{network.network}'s names in MiniLM's words"
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         """Send one batch through: (n, size, size, 3) -> (n, 384)."""
-        return mix_names(super().forward(images), self._vectors, self.most)
+        return mix_names(super().forward(images), self.name_vectors, self.most)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         """Return one unit vector per text, float32 (n, 384); TextError if it can't."""
