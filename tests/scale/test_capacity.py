@@ -34,8 +34,8 @@ def known():
     units = {name: [(1e6, 1e-9), (1e9, 2e-9)] for name in UNITS}
     units["HNSW visits"] = [(1000, 10.0), (1_000_000, 20.0)]
     return Constants(
-        units, call=1e-5, train=1e-10, codebook=1e-9, encode=0, insert=1, machine="m",
-        date="2026-01-01",
+        units, call=1e-5, train=1e-10, codebook=1e-9, few=1e-8, encode=0, insert=1,
+        machine="m", date="2026-01-01",
     )  # fmt: skip
 
 
@@ -110,8 +110,9 @@ def test_a_coarse_graph_is_quicker_than_all_centroids(known):
 def test_building_adds_up(known):
     flat, coded = (plan(1000, 10, i, constants=known) for i in ("Flat", "PQ5"))
     assert flat.build_seconds == 0
-    # 26,000 vectors of 5 parts meet 256 of the codebook each
-    assert coded.build_seconds == pytest.approx(26_000 * 5 * 256 * 1e-9)
+    # 25 rounds of 1,000 vectors, whose 5 parts meet 256 others each; then their codes
+    rounds, codes = 25_000 * 5 * 256, 1000 * 5 * 256
+    assert coded.build_seconds == pytest.approx(rounds * 1e-8 + codes * 1e-9)
     cells = plan(1000, 10, "IVF10,Flat", constants=known)
     assert cells.build_seconds == pytest.approx(11 * 1000 * 10 * 10 * 1e-10)
 

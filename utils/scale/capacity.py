@@ -36,6 +36,8 @@ BITS = {"Flat": 32, "SQ4": 4, "SQ6": 6, "SQ8": 8, "SQfp16": 16, "SQbf16": 16}
 WALK, SPREAD = 0.62, 0.74  # visits grow as efSearch to this power, and M to this one
 SAMPLE, ROUNDS = 256, 10  # of k-means: vectors per cell at the most, and iterations
 CODEBOOK = 65_536  # vectors that train a product quantiser, at the most
+FEW = 31_700  # vectors; with fewer, FAISS finds codebooks ten times as slowly
+VERTEX = 128  # bytes that a visit reads beside the vector: links, and marks of visits
 LINKS, EFFORT = 32, 40  # FAISS's own M and efConstruction
 LIST = 120  # bytes of memory that a cell takes when it is empty
 KIND = re.compile(
@@ -100,7 +102,7 @@ class Constants:
     - ``Flat``, ``SQ8``, ``PQ``: to compare one number, or look one part's distance up,
       all vectors one after the other
     - ``IVF,Flat`` …: the same in the cells that are visited
-    - ``HNSW``: to fetch a vertex of a graph
+    - ``HNSW``: to read a byte of a vertex that is visited
     - ``HNSW visits`` has (n, vertices visited by a search with efSearch = 1) instead
     """
 
@@ -108,6 +110,7 @@ class Constants:
     call: float  # of a search, whatever is in the index
     train: float  # of one multiplication where vectors find their cells
     codebook: float  # of one distance of a part to one of its codebook
+    few: float  # the same where fewer than FEW vectors train it
     encode: float  # of one number, to a byte
     insert: float  # of an addition to a graph, in searches with efSearch = EFFORT
     machine: str
@@ -181,10 +184,9 @@ class Kind:
         return self.n * self.vector_bytes + self.shared_bytes + 8 * self.cells
 
     @property
-    def codebook_distances(self) -> int:
-        """Return how many distances of parts PQ takes: 25 rounds, and the codes."""
-        vectors = 25 * min(self.n, CODEBOOK) + self.n
-        return vectors * (self.parts << self.bits)
+    def distances(self) -> int:
+        """Return how many distances there are from a vector's parts to a codebook."""
+        return self.parts << self.bits
 
     @property
     def compared(self) -> str:
@@ -221,7 +223,8 @@ class Kind:
         """Return the seconds of a walk in a graph: vertices visited, times each."""
         size = n * (self.code_bytes + link_bytes(self.links))
         near = self.numbers * known.unit(self.compared, 0)
-        return known.visits(n, ef, self.links) * (known.unit("HNSW", size) + near)
+        read = (VERTEX + self.code_bytes) * known.unit("HNSW", size)
+        return known.visits(n, ef, self.links) * (read + near)
 
     def build_seconds(self, known: Constants) -> float:
         """Return the seconds of training and adding, on one core."""
@@ -231,7 +234,9 @@ class Kind:
             products = (sample * self.dimension + self.n * self.d) * self.dimension
             seconds += products * known.train
         if self.parts:
-            seconds += self.codebook_distances * known.codebook
+            each = known.few if self.n < FEW else known.codebook
+            seconds += 25 * min(self.n, CODEBOOK) * self.distances * each
+            seconds += self.n * self.distances * known.codebook
         if self.cells:
             vectors = ROUNDS * min(self.n, SAMPLE * self.cells) + self.n
             each = self.cells * self.d * known.train
