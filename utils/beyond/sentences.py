@@ -41,7 +41,7 @@ class SentenceEncoder:
     """
 
     dimension = 384
-    pipeline = f"minilm-{SHA256[:16]}-mean-l2"
+    pipeline = f"minilm-{SHA256[:16]}-f32-mean-l2"
 
     def __init__(self, network: Any, tokenizer: Any) -> None:
         self._network, self._tokenizer = network, tokenizer
@@ -140,7 +140,12 @@ def load_sentences(*, verbose: bool = True) -> SentenceEncoder:
     tokenizer = tokenizers.BertWordPieceTokenizer(vocabulary, lowercase=True)
     tokenizer.enable_truncation(MAX_PIECES)
     core = import_openvino().Core()
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        # Or some processors round what goes from layer to layer, and others do not
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    }
     network = core.compile_model(core.read_model(io.BytesIO(onnx)), "CPU", hints)
     sentences = SentenceEncoder(network, tokenizer)
     if verbose:
