@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures_for_queries import make_collection
+from tests.pictures_for_queries import TalkingEmbedder, make_collection
 from utils.app import query
 from utils.app.query import QueryHandler, Question
 from utils.collection.cache import VectorCache
 from utils.collection.hits import Hit
-from utils.errors import LookalikeError, PictureError
+from utils.errors import LookalikeError, PictureError, TextError
 from utils.images import sha256_of
 
 
@@ -407,3 +407,50 @@ def test_what_is_not_the_bytes_of_a_file_is_refused_by_its_type(tmp_path, data):
     for door in (handler.answer, handler.remember):
         with pytest.raises(PictureError, match=message):
             door(data)
+
+
+# --------------------------------------------------------------------------- words
+
+
+@pytest.fixture
+def talking(search):
+    search.use(TalkingEmbedder())
+    return QueryHandler(search)
+
+
+@pytest.mark.parametrize("index", ["Flat", "IVF", "HNSW"])
+def test_words_alone_find_what_they_name(talking, index):
+    answer = talking.answer_words(Question(k=16, index=index, words="green"))
+    assert [hit.label for hit in answer.hits] == ["green"] * 16
+    assert answer.embedding_seconds > 0 and answer.itself is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "label"), [(0, "red"), (0.2, "red"), (0.8, "blue"), (1, "blue")]
+)
+def test_words_weigh_as_much_as_is_asked(talking, red, weight, label):
+    question = Question(k=10, words="blue", weight=weight)
+    hits = talking.answer(red, question).hits
+    assert {hit.label for hit in hits} == {label}
+    like = talking.search.search_text("blue", 10, like=red, weight=weight)
+    assert ids(like) == ids(hits)
+    of_red = next(i for i, text in enumerate(talking.search.labels) if text == "red")
+    from_id = talking.answer_id(of_red, question)
+    assert {hit.label for hit in from_id.hits} == {label}
+    assert of_red not in ids(from_id.hits)
+
+
+def test_words_that_cannot_be_asked_with_are_refused(talking, red):
+    with pytest.raises(TextError, match="expected one of"):
+        talking.answer(red, Question(words="beige"))
+    for weight in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="weight must be 0 to 1"):
+            Question(words="red", weight=weight)
+        with pytest.raises(ValueError, match="weight must be from 0 to 1"):
+            talking.search.search_text("red", like=red, weight=weight)
+
+
+def test_a_network_without_words_is_known_beforehand(handler):
+    assert not handler.takes_words
+    with pytest.raises(LookalikeError, match="expected an embedder that takes words"):
+        handler.answer_words(Question(words="red"))

@@ -11,7 +11,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 from traitlets.config.loader import PyFileConfigLoader
 
-from tests.pictures_for_queries import make_collection
+from tests.pictures_for_queries import TalkingEmbedder, make_collection
 from utils.app.page import upload_limit
 from utils.app.query import INDEXES, MAX_BYTES, SCORES, QueryHandler
 from utils.app.widgets import INDEX_NAMES, QueryApp
@@ -405,3 +405,48 @@ def test_wandering_far_keeps_no_closed_widget_alive(app):
 
 def test_a_notebook_stores_one_line_for_the_app(app):
     assert repr(app) == "QueryApp over ImageSearch: 48 pictures, 3 labels, pixels-8px"
+
+
+# --------------------------------------------------------------------------- words
+
+
+@pytest.fixture
+def talking(search):
+    search.use(TalkingEmbedder())
+    return QueryApp(QueryHandler(search), samples=search.paths[:2])
+
+
+def test_words_are_offered_only_where_the_network_takes_them(app):
+    assert app.controls.words not in app.controls.children
+    assert app.controls.weight not in app.controls.children
+
+
+def test_words_alone_show_what_they_find(talking):
+    assert talking.controls.words in talking.controls.children
+    talking.controls.words.value = " green "
+    assert {hit.label for hit in talking.answer.hits} == {"green"}
+    assert len(talking.results.children) == 5
+    assert talking.message.startswith("5 pictures for “green”: ")
+    talking.controls.k.value = 3
+    assert len(talking.results.children) == 3
+
+
+def test_the_slider_moves_from_the_picture_to_the_words(talking, search):
+    red = next(path for path in search.paths if path.parent.name == "red")
+    talking.ask(red.read_bytes())
+    talking.controls.weight.value = 0.2
+    talking.controls.words.value = "blue"
+    assert {hit.label for hit in talking.answer.hits} == {"red"}
+    assert talking.message.endswith("Mixed with “blue”, weight 0.20.")
+    talking.controls.weight.value = 0.9
+    assert {hit.label for hit in talking.answer.hits} == {"blue"}
+    talking.controls.words.value = ""
+    assert {hit.label for hit in talking.answer.hits} == {"red"}
+    assert "Mixed" not in talking.message
+
+
+def test_words_that_are_no_markup_and_mean_nothing_get_a_sentence(talking):
+    talking.controls.words.value = "<b>beige"
+    assert talking.message.startswith("Not done: expected one of")
+    assert "&lt;b&gt;beige" in talking.status.value
+    assert talking.answer is None

@@ -52,7 +52,7 @@ class ClipEmbedder(Embedder):
         self._tokenizer, self._reading = tokenizer, threading.Lock()
         with messages_aside():  # TensorFlow has something to say at the first text
             self.project_texts(["a"])
-        self.temperature = float(np.exp(-np.array(backbone.clip_head.logit_scale)))
+        self.temperature = float(np.exp(-backbone.clip_head.logit_scale.numpy()))
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 pictures, less CLIP's mean and divided by its spread."""
