@@ -19,6 +19,7 @@ from tests.service.conftest import TOKEN, draw
 from utils.app.query import QueryHandler, Question
 from utils.collection.search import ImageSearch
 from utils.images import sha256_of
+from utils.service import doors
 from utils.service.application import create_application
 from utils.service.server import running
 from utils.service.settings import Settings
@@ -110,6 +111,13 @@ def test_words_that_cannot_be_searched_with_are_refused(talking, sent, part):
 def test_a_service_whose_network_takes_no_words_says_so(client):
     response = client.post("/search/text", json={"words": "red"})
     assert_problem(response, 404, "takes no words")
+
+
+def test_a_collection_described_by_names_is_served_with_as_many(monkeypatch):
+    asked = []
+    monkeypatch.setattr(doors, "load_words", lambda most, **_: asked.append(most))
+    doors.embedder_of("conse10-efficientnet_lite0-x-minilm-y-v1")
+    assert asked == [10]
 
 
 def test_only_pictures_of_a_label_are_found_if_that_is_asked(client, red):
