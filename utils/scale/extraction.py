@@ -50,6 +50,7 @@ from utils.errors import LookalikeError, PictureError, check_k, printable
 from utils.images import Refusal, scan_folder, sha256_of
 from utils.scale.ray_cluster import import_or_explain, running_ray
 
+ROOT = Path(__file__).resolve().parents[2]
 FILES = "files.parquet"
 TRIES = 5  # of a block whose process died; Ray itself would try for ever
 NO_ANSWER = {"trouble": f"its process died {TRIES} times"}
@@ -132,7 +133,7 @@ def extract(
     start, block = time.perf_counter(), check_k(block, "block")
     if not 0 <= num_gpus < float("inf"):
         raise ValueError(f"num_gpus must be at least 0. Received: {num_gpus}.")
-    out, workers = made_folder(out), check_k(workers, "workers")
+    out, workers = made_folder(absolute(out)), check_k(workers, "workers")
     known, run, pipeline = _known(out)
     rows = _list_files(folder, out)
     for row in rows:
@@ -165,7 +166,7 @@ def read_extracted(out: str | os.PathLike) -> Extracted:
 
     LookalikeError if there is nothing, or a file is damaged.
     """
-    out = Path(out).expanduser()
+    out = absolute(out)
     known, _, pipeline = _known(out)
     files, facts = _read_files(out)
     taken = {row["id"]: row for row in files if row["id"] in known}
@@ -325,9 +326,8 @@ def _write(path: Path, table: Any) -> None:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            f"{printable(str(path))}: cannot be written ({reason})"
+        raise LookalikeError(
+            f"{path}: cannot be written ({error.strerror or error})"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -440,6 +440,8 @@ def _run(ray: Any, blocks: list, job: Job) -> Iterator[dict[str, Any]]:
     context.max_errored_blocks = -1  # a block that fails is lost, and not the job
     cores = int(ray.cluster_resources().get("CPU", 1))
     workers = max(1, min(job.workers, cores, len(blocks)))
+    # A worker starts in another folder, and would not find this module.
+    where = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     answers = data.from_arrow([table(files) for files in blocks]).map_batches(
         Worker,
         fn_constructor_args=(job,),
@@ -448,6 +450,7 @@ def _run(ray: Any, blocks: list, job: Job) -> Iterator[dict[str, Any]]:
         compute=data.ActorPoolStrategy(size=workers),
         num_cpus=1,
         num_gpus=job.num_gpus,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(where)}},
     )
     try:
         yield from answers.iter_rows()
