@@ -125,7 +125,7 @@ def test_a_figure_opens_and_a_solution_unfolds(visit):
     figure = page.locator("a.picture img").first
     assert figure.evaluate("image => image.naturalWidth") > 360
     assert figure.bounding_box()["width"] <= 360
-    fold = page.locator("details.fold").first
+    fold = page.locator("details.fold", has_text="With its outputs").first
     assert not fold.locator("pre").is_visible()
     fold.locator("summary").click()
     assert "answer = " in fold.locator("pre").inner_text()

@@ -23,7 +23,7 @@ from tools.site.gallery import write_gallery
 
 MARKDOWN = (
     *("README.md", "CONTRIBUTING.md", "notebooks/README.md", "images/README.md"),
-    *("models/*.md", "tools/benchmark/*.md"),
+    *("texts/*.md", "models/*.md", "tools/benchmark/*.md"),
 )
 FOLDERS = {"notebooks/solutions": "notebooks/solutions/index.md"}  # shown by a page
 COURSE = "utils/*.py"
@@ -349,8 +349,14 @@ class Sources:
             lessons.setdefault(title, []).append(f"notebooks/{lesson.name}")
         appendices = [name for name in self.notebooks if re.search(r"/A\d_", name)]
         more = ["notebooks/solutions/index.md", *appendices, "notebooks/README.md"]
+        texts = [name for name in self.markdown if name.startswith("texts/")]
         groups = lessons | {
-            "Beside the lessons": [*more, "gallery/index.md", "images/README.md"],
+            "Beside the lessons": [
+                *more,
+                "gallery/index.md",
+                "images/README.md",
+                *texts,
+            ],
             "Measured": [n for n in self.markdown if n.startswith("tools/")],
             "Networks and words": [n for n in self.markdown if n.startswith("models/")],
             "Reference": ["api/index.md", "CONTRIBUTING.md"],
