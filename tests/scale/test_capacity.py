@@ -114,7 +114,7 @@ def test_building_adds_up(known):
     rounds, codes = 25_000 * 5 * 256, 1000 * 5 * 256
     assert coded.build_seconds == pytest.approx(rounds * 1e-8 + codes * 1e-9)
     cells = plan(1000, 10, "IVF10,Flat", constants=known)
-    assert cells.build_seconds == pytest.approx(11 * 1000 * 10 * 10 * 1e-10)
+    assert cells.build_seconds == pytest.approx(11 * 1000 * 10 * (48 + 10) * 1e-10)
 
 
 def test_the_number_of_cells_is_chosen(known):

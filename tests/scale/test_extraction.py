@@ -99,7 +99,7 @@ def test_several_processes_give_what_one_gives(ray, pictures, tmp_path):
     assert again.refused == done.refused
 
 
-def test_a_killed_worker_costs_nothing(ray, pictures, tmp_path):
+def test_a_killed_worker_costs_nothing(ray, pictures, tmp_path, capfd):
     (marks := tmp_path / "marks").mkdir()
     load = partial(Dying, marks, 1)
     done = extract(pictures, tmp_path / "out", load=load, block=BLOCK)
@@ -107,6 +107,7 @@ def test_a_killed_worker_costs_nothing(ray, pictures, tmp_path):
     assert len(list(marks.iterdir())) == 1
     check_same(tmp_path / "out", pictures)
     assert not list((tmp_path / "out").glob("*.part"))
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
@@ -135,7 +136,9 @@ def test_a_network_that_cannot_be_loaded_ends_the_job(ray, pictures, tmp_path):
 
 
 KILLED = """
-import sys
+import os, sys
+sys.path.insert(0, os.getcwd())
+os.chdir("/")  # where a worker would not find our modules
 from tests.scale.fake_networks import Slow
 from utils.scale.extraction import extract
 extract(*sys.argv[1:], load=Slow, block=8, workers=1)

@@ -37,6 +37,7 @@ from utils.scale.capacity import (
     CODEBOOK,
     FEW,
     MEASURED,
+    PAIR,
     ROUNDS,
     SAMPLE,
     VERTEX,
@@ -256,7 +257,7 @@ def _derive_building(
     largest = {point.index: point for point in sorted(found, key=lambda p: p.n)}
     cells, codes = largest["IVF,SQ8"], largest["SQ8"]
     kind = take_apart(*cells.start)
-    products = ROUNDS * min(kind.n, SAMPLE * kind.cells) * kind.cells * kind.d
+    products = ROUNDS * min(kind.n, SAMPLE * kind.cells) * kind.cells * (PAIR + kind.d)
     codebook = {  # by whether few vectors trained it
         point.n < FEW: times["train"]
         / (25 * min(point.n, CODEBOOK) * take_apart(*point.start).distances)

@@ -37,7 +37,8 @@ WALK, SPREAD = 0.62, 0.74  # visits grow as efSearch to this power, and M to thi
 SAMPLE, ROUNDS = 256, 10  # of k-means: vectors per cell at the most, and iterations
 CODEBOOK = 65_536  # vectors that train a product quantiser, at the most
 FEW = 31_700  # vectors; with fewer, FAISS finds codebooks ten times as slowly
-VERTEX = 128  # bytes that a visit reads beside the vector: links, and marks of visits
+VERTEX = 640  # what a visit in a graph costs beside the vector, in bytes of one
+PAIR = 48  # what a vector and a cell cost beside their numbers, in numbers
 LINKS, EFFORT = 32, 40  # FAISS's own M and efConstruction
 LIST = 120  # bytes of memory that a cell takes when it is empty
 KIND = re.compile(
@@ -219,10 +220,10 @@ class Kind:
             return graph._walk(known, self.cells, max(16, nprobe))
         return self.cells * self.d * known.unit("Flat", self.cells * 4 * self.d)
 
-    def _walk(self, known: Constants, n: int, ef: int) -> float:
+    def _walk(self, known: Constants, n: int, ef: int, *, decoded: int = 1) -> float:
         """Return the seconds of a walk in a graph: vertices visited, times each."""
         size = n * (self.code_bytes + link_bytes(self.links))
-        near = self.numbers * known.unit(self.compared, 0)
+        near = decoded * self.numbers * known.unit(self.compared, 0)
         read = (VERTEX + self.code_bytes) * known.unit("HNSW", size)
         return known.visits(n, ef, self.links) * (read + near)
 
@@ -239,16 +240,17 @@ class Kind:
             seconds += self.n * self.distances * known.codebook
         if self.cells:
             vectors = ROUNDS * min(self.n, SAMPLE * self.cells) + self.n
-            each = self.cells * self.d * known.train
+            each = self.cells * (PAIR + self.d) * known.train
             if self.coarse_links:
                 each = min(each, self.coarse_seconds(known, 1))
-            seconds += (vectors - self.n) * self.cells * self.d * known.train
+            seconds += (vectors - self.n) * self.cells * (PAIR + self.d) * known.train
             seconds += self.n * each
         if self.links:  # each is searched for among those before it
             before = [
                 max(2, int(self.n * share)) for share in (0.1, 0.3, 0.5, 0.7, 0.9)
             ]
-            walks = [self._walk(known, n, EFFORT) for n in before]
+            coded = 1 + (self.code != "Flat")  # then both vectors are decoded
+            walks = [self._walk(known, n, EFFORT, decoded=coded) for n in before]
             seconds += self.n * sum(walks) / len(walks) * known.insert
         return seconds
 

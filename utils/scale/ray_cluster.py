@@ -82,6 +82,7 @@ def running_ray(
     finally:
         if ours:
             ray.shutdown()
+            import_or_explain("ray._private.worker")._worker_logs_enabled = True
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -91,6 +92,8 @@ def _start(ray: Any, **options: Any) -> None:
     os.dup2(nowhere, 2)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        # Or it prints that a process was killed, which the job sees to
+        import_or_explain("ray._private.worker")._worker_logs_enabled = False
     finally:
         os.dup2(saved, 2)
         os.close(saved)
