@@ -29,7 +29,7 @@ WRONG_ANSWERS = {
         "lambda arrivals: [1] * len(arrivals)": "shares the next",
         "lambda arrivals: len(arrivals)": "add up",
         "lambda arrivals: [min(4, len(arrivals))] + [1] * (len(arrivals) - 4)": (
-            "nobody waits"
+            "waits for no others"
         ),
         "lambda arrivals: sizes": "NameError",
     },
