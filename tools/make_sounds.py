@@ -280,7 +280,8 @@ def make_sounds() -> tuple[list[ndarray], ndarray]:
 
 
 def write_wav(path: Path, samples: ndarray, rate: int = RATE) -> None:
-    """Write samples within ±1 as 16-bit numbers."""
+    """Write samples within ±1 as 16-bit numbers, and make the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
@@ -288,7 +289,6 @@ def write_wav(path: Path, samples: ndarray, rate: int = RATE) -> None:
 
 def write_sounds(folder: Path) -> list[Path]:
     """Write all sounds, named after their kinds; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for place, (sound, kind) in enumerate(zip(*make_sounds(), strict=True)):
         name = f"{kind.replace(' ', '_')}_{place % PER_KIND:02}.wav"
