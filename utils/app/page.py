@@ -86,17 +86,15 @@ def summary(name: str, answer: Answer, *, is_upload: bool) -> str:
     embedding = f"{1000 * answer.embedding_seconds:.0f} ms to describe the picture"
     if answer.embedding_seconds == 0:
         embedding = "its description was known"
-    said = _found(f"like {name}: {embedding}", answer)
-    if is_upload and answer.itself is not None:
-        said.append("This very file is in the collection.")
-    return " ".join([*said, answer.note]).strip()
+    known = is_upload and answer.itself is not None
+    also = "This very file is in the collection." if known else ""
+    return _found(f"like {name}: {embedding}", answer, also)
 
 
 def summary_of_words(words: str, answer: Answer) -> str:
     """Say how many pictures were found by words alone."""
     reading = f"{1000 * answer.embedding_seconds:.0f} ms to read the words"
-    said = _found(f"for “{shorten(words)}”: {reading}", answer)
-    return " ".join([*said, answer.note]).strip()
+    return _found(f"for “{shorten(words)}”: {reading}", answer)
 
 
 def said_of_mixing(question: Question) -> str:
@@ -106,14 +104,14 @@ def said_of_mixing(question: Question) -> str:
     return f" Mixed with “{shorten(question.words)}”, weight {question.weight:.2f}."
 
 
-def _found(what: str, answer: Answer) -> list[str]:
+def _found(what: str, answer: Answer, also: str = "") -> str:
     hits, missed = len(answer.hits), len(answer.missed)
     milliseconds = f"{1000 * answer.search_seconds:.2f} ms to search."
     said = [f"{hits} picture{'s' * (hits != 1)} {what}, {milliseconds}"]
     if missed:
         ones = "nearer one was" if missed == 1 else "nearer ones were"
         said.append(f"{missed} {ones} missed by this index.")
-    return said
+    return " ".join(filter(None, [*said, also, answer.note]))
 
 
 # --- HTML ------------------------------------------------------------------------

@@ -130,16 +130,12 @@ async def check_token(
     """Let nobody change the collection who does not know the token."""
     token = request.app.state.settings.token
     if token is None:
-        raise ProblemError(
-            403, "This service only reads: it was started with no token."
-        )
+        detail = "This service only reads: it was started with no token."
+        raise ProblemError(403, detail)
     expected = f"Bearer {token.get_secret_value()}".encode()
     if not secrets.compare_digest((authorization or "").encode(), expected):
-        raise ProblemError(
-            401,
-            "Send the header `Authorization: Bearer …` with the service's token.",
-            WWW_Authenticate="Bearer",
-        )
+        detail = "Send the header `Authorization: Bearer …` with the service's token."
+        raise ProblemError(401, detail, WWW_Authenticate="Bearer")
 
 
 async def run(request: Request, function: Callable[..., Any], *args: Any) -> Any:
@@ -159,29 +155,23 @@ async def run(request: Request, function: Callable[..., Any], *args: Any) -> Any
 
 
 def _add_search(application: FastAPI, settings: Settings) -> None:
-    limited: Any = asked_within(settings.max_k)
+    model: Any = asked_within(settings.max_k)
 
-    async def question_of(asked: Annotated[limited, Query()]) -> Question:
+    async def question_of(asked: Annotated[model, Query()]) -> Question:
         return Question(**asked.model_dump())
 
-    asked_for = Depends(question_of)
+    limited: Any = Annotated[Question, Depends(question_of)]
 
     @application.post("/search", openapi_extra=BODY, responses=REFUSED)
     async def search(
-        request: Request,
-        served: Here,
-        asked: Annotated[Question, asked_for],
-        picture: Picture,
+        request: Request, served: Here, asked: limited, picture: Picture
     ) -> AnswerModel:
         """Find the pictures most like the one that is sent."""
         return AnswerModel.of(await run(request, served.handler.answer, picture, asked))
 
     @application.post("/search/text", responses=REFUSED | responses(404))
     async def search_text(
-        request: Request,
-        served: Here,
-        asked: Annotated[Question, asked_for],
-        text: Words,
+        request: Request, served: Here, asked: limited, text: Words
     ) -> AnswerModel:
         """Find the pictures that fit words best, where the network takes words."""
         if not served.handler.takes_words:
@@ -191,7 +181,7 @@ def _add_search(application: FastAPI, settings: Settings) -> None:
 
     @application.get("/pictures/{id}/similar", responses=BY_ID)
     async def similar(
-        request: Request, served: Here, asked: Annotated[Question, asked_for], id: Id
+        request: Request, served: Here, asked: limited, id: Id
     ) -> AnswerModel:
         """Find the pictures most like one of the collection."""
         return AnswerModel.of(await run(request, served.handler.answer_id, id, asked))
@@ -214,13 +204,10 @@ def _add_pictures(application: FastAPI) -> None:
 
 def _add_changes(application: FastAPI) -> None:
     guarded: dict[str, Any] = {"dependencies": [Depends(check_token)]}
+    refused = REFUSED | GUARDED | responses(409)
 
     @application.post(
-        "/pictures",
-        status_code=201,
-        openapi_extra=BODY,
-        responses=REFUSED | GUARDED | responses(409),
-        **guarded,
+        "/pictures", status_code=201, openapi_extra=BODY, responses=refused, **guarded
     )
     async def add(
         request: Request,

@@ -88,17 +88,15 @@ class Served:
             if self.handler.keep_in and path.parent == self.handler.keep_in:
                 path.unlink(missing_ok=True)
 
-    def renew(self) -> bool:
-        """Take over a newer save if there is one; False if there is none."""
+    def renew(self) -> None:
+        """Switch to a newer save if there is one."""
         if self.writable or (version := version_in(self.folder)) == self._version:
-            return False
+            return
         try:
             self.handler = self._handler_of(ImageSearch.load(self.folder))
+            self._version = version
         except (LookalikeError, OSError):
             log.exception("a newer save can't be read; the older one is served")
-            return False
-        self._version = version
-        return True
 
     def close(self) -> None:
         """Finish what waits for the network, and save what was changed."""

@@ -56,12 +56,9 @@ class Limits:
         counts = scope["path"] not in ALWAYS_OPEN
         try:
             if counts and self.places <= 0:
-                raise ProblemError(
-                    503,
-                    f"The service is answering {self.settings.max_requests} requests, "
-                    "which is all it takes at once. Try again.",
-                    Retry_After=RETRY_SECONDS,
-                )
+                most = self.settings.max_requests
+                detail = f"The service answers {most} requests at once. Try again."
+                raise ProblemError(503, detail, Retry_After=RETRY_SECONDS)
             self.places -= counts
             try:
                 self._check_head(scope)
@@ -82,12 +79,9 @@ class Limits:
             self._check_bytes(int(length))
 
     def _check_bytes(self, received: int) -> None:
-        if received > self.settings.max_bytes:
-            raise ProblemError(
-                413,
-                f"A request may have {self.settings.max_bytes:,} bytes. "
-                "Send a smaller copy of the picture.",
-            )
+        if received > (most := self.settings.max_bytes):
+            advice = "Send a smaller copy of the picture."
+            raise ProblemError(413, f"A request may have {most:,} bytes. {advice}")
 
     def _counted(self, receive: Receive) -> Receive:
         """Return `receive` with a limit to the bytes, and to the time they take.

@@ -19,7 +19,6 @@ from prometheus_client import (
 
 from utils.service.limits import Message, Receive, Send
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
 log = logging.getLogger("lookalike.service")
 
 
@@ -41,7 +40,7 @@ class Metrics:
             "lookalike_batch_pictures",
             "Pictures that shared a forward pass",
             registry=registry,
-            buckets=SIZES,
+            buckets=(1, 2, 4, 8, 16, 32, 64),
         )
 
     def text(self) -> bytes:

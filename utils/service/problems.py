@@ -23,9 +23,7 @@ class ProblemError(Exception):
     def __init__(self, status: int, detail: str, **headers: str) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
-        self.headers = {
-            name.replace("_", "-"): value for name, value in headers.items()
-        }
+        self.headers = {k.replace("_", "-"): v for k, v in headers.items()}
 
 
 def problem(status: int, detail: str, headers: Any = None) -> JSONResponse:
