@@ -39,8 +39,10 @@ def import_milvus() -> ModuleType:
             f"pymilvus and milvus-lite: expected both to be installed. Received: "
             f"{error}. Install them: pip install -r requirements-scale.txt."
         ) from error
-    # It writes the traceback of whatever it raises to stderr as well
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    # They write tracebacks to stderr as well: pymilvus of whatever it raises,
+    # milvus-lite of an index that it cannot build, which `Database` refuses
+    for name in ("pymilvus", "milvus_lite"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return milvus
 
 
@@ -147,7 +149,7 @@ class Database:
     def search(
         self, queries: np.ndarray, k: int, *, label: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k nearest rows of each query; with a `label`, only rows that have it.
+        """Find the k nearest rows of each query; with a `label`, those that have it.
 
         Returns as `utils.indexes.search_index`: similarities (float32) and ids (int64),
         both (q, k); −1 where fewer rows were found.
