@@ -196,8 +196,8 @@ def ogg(path):
 
 HOSTILE = {
     "the file is empty": lambda path: path.write_bytes(b""),
-    "begins with b'Dear dia'": text,
-    "begins with b'OggS": ogg,
+    "expected WAV or FLAC. Received something else": text,
+    "WAV or FLAC.*ffmpeg": ogg,
     r"cut short: 9,000 of 32,044 bytes": cut_wav,
     r"cut short|damaged": cut_flac,
     "damaged or cut short": only_a_header,

@@ -180,7 +180,7 @@ def _check_beginning(file: BinaryIO, name: str) -> None:
     if not is_wav and first[:4] != b"fLaC":
         raise SoundError(
             name,
-            f"expected WAV or FLAC. Received a file that begins with {first[:8]!r}. "
+            "expected WAV or FLAC. Received something else, whatever its name says. "
             "Convert it, for example with ffmpeg or Audacity.",
         )
     # libsndfile would return what there is; 0 and all ones: written into a pipe
