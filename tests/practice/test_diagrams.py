@@ -1,6 +1,7 @@
 """A diagram says in its texts what it shows."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from utils.practice import diagrams
@@ -150,3 +151,15 @@ def test_frames_overlap_and_each_becomes_a_column():
     assert len(lefts) == 3 and lefts[1] < lefts[0] + frames[0].get_width()
     columns = {b.get_x() for b in boxes if b.get_height() == pytest.approx(0.22)}
     assert len(columns) == len(frames)
+
+
+def test_a_head_brings_one_kind_together_and_leaves_the_network_frozen():
+    diagrams.show_head()
+    drawn = texts()
+    assert {"network\n(frozen)", "head\n(learns)", "before", "after"} <= set(drawn)
+    points = {}
+    for line in plt.gca().lines:
+        points.setdefault(line.get_marker(), []).append(line.get_xydata()[0])
+    (before, after), others = np.reshape(points["o"], (2, 2, 2)), points["s"]
+    distance = [np.linalg.norm(pair[1] - pair[0]) for pair in (before, after)]
+    assert distance[1] < distance[0] / 2 and len(others) == 4

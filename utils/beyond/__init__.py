@@ -7,4 +7,5 @@
 - ``words``: embedders that take words, `load_words` and `align_words`
 - ``clip``: CLIP by keras-hub, and a small one with random weights
 - ``sound`` (soundfile, soxr): WAV and FLAC to spectrograms, in bounded memory
+- ``heads``: `train_head`, a linear map behind a frozen network, learned from labels
 """

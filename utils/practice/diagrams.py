@@ -393,19 +393,18 @@ def show_head() -> None:
         _draw_box(ax, (0.1 + 1.5 * column, 0.8), (1.0, 0.6), text, color=color)
         _draw_arrow(ax, (1.12 + 1.5 * column, 1.1), (1.58 + 1.5 * column, 1.1))
     panels = {
-        "before": (4.7, [(0.3, 1.1), (1.3, 0.4)], [(0.85, 0.85), (1.4, 1.2)]),
-        "after": (6.9, [(0.35, 0.75), (0.6, 0.45)], [(1.2, 1.0), (1.4, 1.2)]),
+        "before": (4.7, [(0.3, 1.1), (1.0, 0.3)], [(0.7, 0.7), (1.1, 1.2)]),
+        "after": (6.9, [(0.3, 0.6), (0.5, 0.3)], [(0.9, 1.0), (1.1, 1.3)]),
     }
     for title, (left, mugs, hats) in panels.items():
         _draw_box(ax, (left, 0.3), (1.6, 1.5), edge="lightgray")
         ax.text(left + 0.8, 1.95, title, ha="center", fontsize=TEXT)
-        for marker, name, places in (("o", "mug", mugs), ("s", "hat", hats)):
-            x, y = zip(*((left + dx, 0.3 + dy) for dx, dy in places), strict=True)
-            ax.plot(x, y, marker, color=BLUE if name == "mug" else "black", ms=8)
-            for place in zip(x, y, strict=True):
-                ax.annotate(
-                    name, place, (6, -3), textcoords="offset points", fontsize=8
-                )
+        kinds = (("mug", "o", BLUE, mugs), ("hat", "s", "black", hats))
+        for name, marker, color, places in kinds:
+            for dx, dy in places:
+                x, y = left + dx, 0.3 + dy
+                ax.plot(x, y, marker, color=color, ms=8)
+                ax.text(x + 0.12, y, name, va="center", fontsize=TEXT)
     _draw_arrow(ax, (6.35, 1.1), (6.85, 1.1))
     note = "the loss: one kind together, others apart"
     ax.text(6.6, 0.08, note, ha="center", fontsize=TEXT, color=BLUE)
