@@ -269,8 +269,9 @@ def side_effects(package: Path) -> list[str]:
 
 # --------------------------------------------------------------------------- tests
 
-# The app and the service's page in a browser, its container.
-FROM_OUTSIDE = {"browser", "web_page", "container"}
+# The app and the service's page in a browser, its container. No two test files may have
+# one name, and there is a test_extraction.
+FROM_OUTSIDE = {"browser", "web_page", "container", "ray_extraction"}
 RULES = [wrong_directions, cycles, shared_libraries, full_packages, over_budget]
 
 
