@@ -45,6 +45,17 @@ def seen(outputs):
     return text
 
 
+@pytest.fixture(scope="module")
+def one_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("lessons") / "cache.sqlite"
+
+
+@pytest.fixture(autouse=True)
+def temporary_cache(one_cache, monkeypatch):
+    """Let the lessons share vectors, as they do for a reader: the first computes."""
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(one_cache))
+
+
 async def run_again(notebook, folder):
     """Run All, then every cell from last to first; return what went wrong."""
     client = make_client(notebook, folder)
