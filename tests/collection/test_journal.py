@@ -69,6 +69,7 @@ def test_what_was_half_written_is_passed_over_and_then_overwritten(written):
     path.write_bytes(content[:-2])
     journal = Journal(path.parents[1], path.parent.name)
     journal.append(b"new")
+    journal.close()
     assert read_records(path.read_bytes(), path).payloads[2:] == [b"new"]
 
 
@@ -141,6 +142,7 @@ def test_a_disk_that_fails_leaves_the_journal_as_it_was(path, monkeypatch):
         patch.setattr("utils.collection.journal.os.fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
             journal.append(b"two")
+    journal.close()
     assert read_records(path.read_bytes(), path).payloads == [b"one"]
 
 
@@ -161,6 +163,7 @@ def test_an_interrupted_record_is_written_or_not_and_the_next_follows_it(
     assert read_records(path.read_bytes(), path).payloads == [b"one"]
     path.write_bytes(path.read_bytes() + b"half")  # interrupted once more
     journal.append(b"three")
+    journal.close()
     assert read_records(path.read_bytes(), path).payloads == [b"one", b"three"]
 
 
