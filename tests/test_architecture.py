@@ -84,7 +84,7 @@ def _string_imported(node: ast.AST) -> Iterator[str]:
         case (
             ast.Call(func=ast.Name(id=called))
             | ast.Call(func=ast.Attribute(attr=called))
-        ) if called in ("import_module", "__import__", "find_spec"):
+        ) if called in ("import_module", "__import__", "find_spec", "import_optional"):
             asked = node.args[:1]
         case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="modules"))):
             asked = node.args[:1]  # sys.modules.get("…")

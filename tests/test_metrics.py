@@ -644,7 +644,9 @@ def test_options_of_the_bootstrap_are_checked():
         for broken in (0, 2.5, "9"):
             with pytest.raises(ValueError, match="n_resamples must be a whole"):
                 function(np.ones(3), n_resamples=broken)
-        with pytest.raises(ValueError, match="n_resamples must be at least 2"):
+        with pytest.raises(
+            ValueError, match="n_resamples must be a whole number of at least 2"
+        ):
             function(np.ones(3), n_resamples=1)
 
 

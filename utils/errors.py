@@ -3,6 +3,7 @@
 What every module checks in the same way stands here, too.
 """
 
+import importlib
 import operator
 import os
 from typing import Any
@@ -24,11 +25,11 @@ def printable(text: str) -> str:
     )
 
 
-def check_k(k: Any, name: str = "k") -> int:
+def check_k(k: Any, name: str = "k", *, least: int = 1) -> int:
     """Return a number of results (or of anything that is counted) as a plain int.
 
     FAISS refuses NumPy's integers; here they are welcome. ValueError if `k` is no whole
-    number, or below 1; the message calls it `name`.
+    number, or below `least`; the message calls it `name`.
 
     >>> check_k("2")
     Traceback (most recent call last):
@@ -38,9 +39,9 @@ def check_k(k: Any, name: str = "k") -> int:
         number = operator.index(k)
     except TypeError:
         number = 0
-    if isinstance(k, bool) or number < 1:
+    if isinstance(k, bool) or number < least:
         raise ValueError(
-            f"{name} must be a whole number of at least 1. Received: {k!r}."
+            f"{name} must be a whole number of at least {least}. Received: {k!r}."
         )
     return number
 
@@ -93,3 +94,15 @@ class WeightsError(LookalikeError):
 
 class IndexFileError(LookalikeError):
     """A saved index is missing, damaged or doesn't fit what it is used with."""
+
+
+def import_optional(name: str, install: str, purpose: str = "") -> Any:
+    """Import a library that may be missing; `install` is what ``pip install`` takes."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:  # OSError: what it links to is missing
+        package = name.partition(".")[0].replace("_", "-")  # as pip knows it
+        raise LookalikeError(
+            f"{package}: expected it to be installed{purpose}. Received: {error}. "
+            f"Install it: pip install {install}."
+        ) from error

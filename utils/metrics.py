@@ -335,7 +335,7 @@ def bootstrap_mean(
     ends = bootstrap(
         (values,),
         np.mean,
-        n_resamples=_check_resamples(n_resamples),
+        n_resamples=check_k(n_resamples, "n_resamples", least=2),
         batch=max(1, BATCH // len(values)),
         confidence_level=confidence,
         method="percentile",
@@ -382,7 +382,7 @@ def compare_paired(
         lambda size: rng.choice((-1.0, 1.0), size) * differences,
         lambda flipped, axis: (np.abs(flipped.sum(axis)) >= enough).astype(float),
         vectorized=True,
-        n_resamples=_check_resamples(n_resamples),
+        n_resamples=check_k(n_resamples, "n_resamples"),
         batch=max(1, BATCH // len(differences)),
         alternative="greater",
     )
@@ -445,15 +445,6 @@ def _as_values(values: ndarray, name: str) -> ndarray:
             f"Received: shape {values.shape}, {np.isfinite(values).sum()} finite."
         )
     return values
-
-
-def _check_resamples(n: int) -> int:
-    if check_k(n, "n_resamples") < 2:
-        raise ValueError(
-            "n_resamples must be at least 2: one mean has no spread. Received: 1. "
-            "Leave it out for 10,000."
-        )
-    return int(n)
 
 
 def _equal(of_queries: ndarray, of_candidates: ndarray, name: str) -> ndarray:

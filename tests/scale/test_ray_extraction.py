@@ -352,7 +352,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
     monkeypatch.setattr(ray_cluster.importlib, "import_module", missing)
     with pytest.raises(LookalikeError, match=r"pip install -r requirements-scale.txt"):
-        ray_cluster.import_or_explain("ray")
+        ray_cluster.import_optional("ray", ray_cluster.INSTALL)
 
 
 def test_the_program_says_what_it_did(pictures, tmp_path, monkeypatch, capsys):

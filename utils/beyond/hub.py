@@ -3,14 +3,13 @@
 keras-hub keeps what it fetches in a cache of its own, and publishes no hash of it.
 """
 
-import importlib
 import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from utils.embeddings import import_keras, keras_settings
-from utils.errors import LookalikeError
+from utils.errors import import_optional
 
 VIT_PRESET = "vit_base_patch16_224_imagenet"  # Google's ViT-B/16, ImageNet's classes
 
@@ -18,13 +17,7 @@ VIT_PRESET = "vit_base_patch16_224_imagenet"  # Google's ViT-B/16, ImageNet's cl
 def import_keras_hub() -> ModuleType:
     """Import keras-hub, or say how to install it."""
     import_keras()  # first, and quietly
-    try:
-        return importlib.import_module("keras_hub")
-    except ImportError as error:
-        raise LookalikeError(
-            f"keras-hub: expected it to be installed. Received: {error}. "
-            "Install it: pip install -r requirements-beyond.txt."
-        ) from error
+    return import_optional("keras_hub", "-r requirements-beyond.txt")
 
 
 def build_vit_b16(input_size: int = 224) -> Any:

@@ -9,7 +9,6 @@ the package, compared with a sha256, and only then opened, by OpenVINO.
 """
 
 import hashlib
-import importlib
 import importlib.util
 import io
 import threading
@@ -20,7 +19,13 @@ from typing import Any
 import numpy as np
 
 from utils.embeddings import BUNDLED, normalize
-from utils.errors import LookalikeError, TextError, WeightsError, check_k
+from utils.errors import (
+    LookalikeError,
+    TextError,
+    WeightsError,
+    check_k,
+    import_optional,
+)
 from utils.fast.runtimes import import_openvino
 
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -169,9 +174,4 @@ def _read_checked(path: Path, sha256: str, advice: str) -> bytes:
 
 def import_tokenizers() -> Any:
     """Import tokenizers, or say how to install it."""
-    try:
-        return importlib.import_module("tokenizers")
-    except ImportError as error:
-        raise LookalikeError(
-            f"tokenizers: expected it to be installed. Received: {error}. {INSTALL}"
-        ) from error
+    return import_optional("tokenizers", "-r requirements-beyond.txt")

@@ -15,19 +15,17 @@ soundfile decodes, soxr changes the rate.  Spectrograms are computed here: libro
 the same (the tests compare), but compiles itself for 20 seconds when first called.
 """
 
-import importlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from utils.errors import LookalikeError, SoundError, check_k, expanded
+from utils.errors import SoundError, check_k, expanded, import_optional
 from utils.images import AT_ONCE, KINDS, Refusal
 
 RATE = 16_000  # samples per second; what lies above 8,000 Hz is left out
@@ -115,7 +113,8 @@ def iterate_chunks(
 def read_blocks(path: Source) -> Iterator[np.ndarray]:
     """Decode a file piece by piece, whatever its length: blocks of samples."""
     name = os.fsdecode(path)
-    soundfile, soxr = import_audio("soundfile"), import_audio("soxr")
+    soundfile = import_optional("soundfile", "-r requirements-beyond.txt")
+    soxr = import_optional("soxr", "-r requirements-beyond.txt")
     with _opened(path, name) as file:
         _check_beginning(file, name)
         try:
@@ -128,17 +127,6 @@ def read_blocks(path: Source) -> Iterator[np.ndarray]:
             change = soxr.ResampleStream(sound.samplerate, RATE, 1, "float32")
             for block, last in _decode(sound, name):
                 yield change.resample_chunk(block, last=last)
-
-
-def import_audio(name: str) -> ModuleType:
-    """Import soundfile or soxr, or say how to install it."""
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:  # OSError: libsndfile itself is missing
-        raise LookalikeError(
-            f"{name}: expected it to be installed. Received: {error}. "
-            "Install it: pip install -r requirements-beyond.txt."
-        ) from error
 
 
 def _unless_silent(

@@ -18,7 +18,7 @@ import numpy as np
 import platformdirs
 
 from utils.collection import bundles
-from utils.errors import LookalikeError, PictureError
+from utils.errors import LookalikeError, PictureError, import_optional
 from utils.fast.networks import Folded, Forward, sees_a_gpu, tensorflow_function
 from utils.gallery import load_gallery
 from utils.images import load_pictures
@@ -98,13 +98,8 @@ def import_openvino() -> Any:
 
 
 def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise LookalikeError(
-            f"{name}: expected it to be installed, to run the network in another way "
-            f"than by TensorFlow. Received: {error}. Install it: pip install {name}."
-        ) from error
+    purpose = ", to run the network in another way than by TensorFlow"
+    return import_optional(name, name, purpose)
 
 
 def kept_networks() -> Path:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from utils.collection.faiss_parts import as_ids
-from utils.errors import LookalikeError, check_k, expanded
+from utils.errors import LookalikeError, check_k, expanded, import_optional
 from utils.indexes import check_dimension, check_vectors
 
 BATCH = 500  # rows in a message; a server takes 64 MB, and these of 2,048 numbers are 4
@@ -31,14 +31,8 @@ _open_files: set[str] = set()  # of this process: milvus-lite would share the se
 
 def import_milvus() -> ModuleType:
     """Import pymilvus, or say in a LookalikeError how to install it."""
-    try:
-        importlib.import_module("milvus_lite")
-        milvus = importlib.import_module("pymilvus")
-    except ImportError as error:
-        raise LookalikeError(
-            f"pymilvus and milvus-lite: expected both to be installed. Received: "
-            f"{error}. Install them: pip install -r requirements-scale.txt."
-        ) from error
+    import_optional("milvus_lite", "-r requirements-scale.txt")
+    milvus = import_optional("pymilvus", "-r requirements-scale.txt")
     # They write tracebacks to stderr as well: pymilvus of whatever it raises,
     # milvus-lite of an index that it cannot build, which `Database` refuses
     for name in ("pymilvus", "milvus_lite"):

@@ -46,9 +46,15 @@ from utils.collection.extraction import embed_files
 from utils.collection.search import ImageSearch
 from utils.collection.vector_index import VectorIndex
 from utils.embeddings import Embedder, load_embedder
-from utils.errors import LookalikeError, PictureError, check_k, printable
+from utils.errors import (
+    LookalikeError,
+    PictureError,
+    check_k,
+    import_optional,
+    printable,
+)
 from utils.images import Refusal, scan_folder, sha256_of
-from utils.scale.ray_cluster import import_or_explain, running_ray
+from utils.scale.ray_cluster import INSTALL, PURPOSE, running_ray
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = "files.parquet"
@@ -251,7 +257,7 @@ class Worker:
         return {key: [value] for key, value in answer.items()}
 
     def _embed(self, files: list[dict[str, Any]], name: str) -> int:
-        pyarrow, embedder = import_or_explain("pyarrow"), self._loaded()
+        pyarrow, embedder = import_pyarrow(), self._loaded()
         paths = [Path(os.fsdecode(row["path"])) for row in files]
         with VectorCache(":memory:") as nowhere:  # OUT is where vectors are kept
             found = embed_files(paths, embedder, cache=nowhere)
@@ -288,7 +294,7 @@ class Worker:
     def _write(self, kind: str, name: str, files: list, columns: dict) -> None:
         start = {"id": [row["id"] for row in files]}
         start["path"] = [_text(row["path"]) for row in files]
-        table = import_or_explain("pyarrow").table(start | columns)
+        table = import_pyarrow().table(start | columns)
         facts = {"pipeline": self.embedder.pipeline} if self.embedder else {}
         path = self.job.out / f"{kind}-{self.job.run:05d}-{name}.parquet"
         _write(path, table.replace_schema_metadata(facts))
@@ -313,12 +319,18 @@ def _text(name: bytes) -> str:
 # --- Files -----------------------------------------------------------------------
 
 
+def import_pyarrow() -> Any:
+    """Import pyarrow and its Parquet, or say how to install them."""
+    import_optional("pyarrow.parquet", INSTALL, PURPOSE)
+    return import_optional("pyarrow", INSTALL, PURPOSE)
+
+
 def _write(path: Path, table: Any) -> None:
     """Write a table so that a crash leaves the whole file or none."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
-            import_or_explain("pyarrow.parquet").write_table(
+            import_pyarrow().parquet.write_table(
                 table, file, use_dictionary=["label"], write_page_checksum=True
             )
             file.flush()
@@ -337,7 +349,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Read columns of a file, or all; LookalikeError if it is damaged or not there."""
     try:
         with open(path, "rb") as file:
-            parquet = import_or_explain("pyarrow.parquet").ParquetFile
+            parquet = import_pyarrow().parquet.ParquetFile
             return parquet(file, page_checksum_verification=True).read(columns)
     except Exception as error:  # pyarrow raises several kinds
         raise LookalikeError(
@@ -397,7 +409,7 @@ def _list_files(folder: str | os.PathLike, out: Path) -> list[dict[str, Any]]:
         for path, reason in found.refused
     ]
     _sweep(out)
-    table = import_or_explain("pyarrow").Table.from_pylist(rows + refused)
+    table = import_pyarrow().Table.from_pylist(rows + refused)
     about = {"root": os.fsencode(root), "next_id": str(next_id)}
     _write(out / FILES, table.replace_schema_metadata(about))
     return rows
@@ -432,22 +444,21 @@ def _item(row: Mapping[str, Any], sha256: str) -> Item:
 
 def _run(ray: Any, blocks: list, job: Job) -> Iterator[dict[str, Any]]:
     """Yield what the workers answer to each block, in any order."""
-    data = import_or_explain("ray.data")
-    table = import_or_explain("pyarrow").Table.from_pylist
+    table = import_pyarrow().Table.from_pylist
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    context = data.DataContext.get_current()
+    context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_errored_blocks = -1  # a block that fails is lost, and not the job
     cores = int(ray.cluster_resources().get("CPU", 1))
     workers = max(1, min(job.workers, cores, len(blocks)))
     # A worker starts in another folder, and would not find this module.
     where = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    answers = data.from_arrow([table(files) for files in blocks]).map_batches(
+    answers = ray.data.from_arrow([table(files) for files in blocks]).map_batches(
         Worker,
         fn_constructor_args=(job,),
         batch_size=len(blocks[0]),  # a block at a time: only the last has fewer
         batch_format="numpy",
-        compute=data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
         num_gpus=job.num_gpus,
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(where)}},

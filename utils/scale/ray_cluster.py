@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from utils.errors import LookalikeError, check_k
+from utils.errors import LookalikeError, check_k, import_optional
 
 STORE = 200_000_000  # bytes of memory that Ray's processes share
 SECONDS_TO_START = 180
@@ -23,17 +23,8 @@ SECONDS_TO_START = 180
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 HELPERS = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN")
 RUNTIME = "RUNTIME_ENV_AGENT"
-
-
-def import_or_explain(name: str) -> Any:
-    """Import ray or what comes with it; LookalikeError if it isn't installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise LookalikeError(
-            f"{name}: expected it to be installed, to extract by several processes. "
-            f"Received: {error}. Install it: pip install -r requirements-scale.txt."
-        ) from error
+INSTALL = "-r requirements-scale.txt"
+PURPOSE = ", to extract by several processes"
 
 
 @contextmanager
@@ -52,7 +43,8 @@ def running_ray(
     LookalikeError if it has less than `num_gpus`.
     """
     os.environ.update(SETTINGS)
-    ray = import_or_explain("ray")
+    ray = import_optional("ray", INSTALL, PURPOSE)
+    import_optional("ray.data", INSTALL, PURPOSE)
     ours, folder = not ray.is_initialized(), ""
     try:
         if ours and address is not None:
@@ -82,7 +74,7 @@ def running_ray(
     finally:
         if ours:
             ray.shutdown()
-            import_or_explain("ray._private.worker")._worker_logs_enabled = True
+            ray._private.worker._worker_logs_enabled = True
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -93,7 +85,7 @@ def _start(ray: Any, **options: Any) -> None:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         # Or it prints that a process was killed, which the job sees to
-        import_or_explain("ray._private.worker")._worker_logs_enabled = False
+        ray._private.worker._worker_logs_enabled = False
     finally:
         os.dup2(saved, 2)
         os.close(saved)
@@ -109,9 +101,9 @@ def _alone_and_patient() -> Iterator[None]:
     than 15 s on a busy machine, have not left their ports in files by then.  So we
     leave them: -1 says that nobody listens.  And `ray.init` waits 30 s for it.
     """
-    constants = import_or_explain("ray._private.ray_constants")
-    services = import_or_explain("ray._private.services")
-    core = import_or_explain("ray._raylet")
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    services: Any = importlib.import_module("ray._private.services")
+    core: Any = importlib.import_module("ray._raylet")
 
     def start_raylet(*arguments: Any, **options: Any) -> Any:
         port = options["runtime_env_agent_port"] = _free_port()
