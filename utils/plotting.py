@@ -301,6 +301,37 @@ def show_scatter(
         ax.add_artist(AnnotationBbox(image, points[row], frameon=False))
 
 
+def show_map(
+    points: ndarray,
+    thumbnails: Mapping[int, ndarray],
+    *,
+    colors: Ids,
+    names: Mapping[str, tuple[float, float]],
+    size: tuple[float, float],
+    title: str = "",
+) -> None:
+    """Draw a map of pictures: points from 0 to 1 on a figure of `size` inches.
+
+    `thumbnails` maps rows of `points` to pictures about 72 pixels wide, drawn there in
+    a frame of the point's colour; `colors` count in the palette, and -1 is grey.
+    `names` are written where they say.
+    """
+    ax = _make_axes(*size, xlim=(-0.03, 1.03), ylim=(-0.04, 1.04))
+    ax.axis("off")
+    _write_title(ax, title)
+    tints = ["#999999" if c < 0 else PALETTE[c % len(PALETTE)] for c in colors]
+    ax.scatter(*np.transpose(points), s=9, c=tints, linewidths=0)
+    for row, picture in thumbnails.items():
+        frame: Options = {"ec": tints[row], "lw": 1.2, "fc": "white"}
+        image = OffsetImage(picture, zoom=1 / 3)
+        box = AnnotationBbox(image, points[row], pad=0.06, bboxprops=frame)
+        ax.add_artist(box)
+    look: Options = {"ha": "center", "va": "center", "fontsize": SMALL + 1, "zorder": 9}
+    look["bbox"] = {"fc": "white", "ec": "none", "alpha": 0.85, "boxstyle": "round"}
+    for name, place in names.items():
+        ax.text(*place, name, weight="bold", parse_math=False, **look)
+
+
 def show_cells(
     points: ndarray, centroids: ndarray, query: ndarray, *, probed: Ids, neighbours: Ids
 ) -> None:

@@ -1,4 +1,4 @@
 """The interactive query: `query` answers, `page` says it in HTML, `widgets` shows it.
 
-`style.css` is the app's style sheet.
+`explore` draws a map of the collection.  `style.css` is the app's style sheet.
 """
