@@ -34,7 +34,7 @@ BUDGETS = {
     "beyond": 1600,
     # a killed worker, a full disk, damage and going on are most of the extraction;
     # beside it a calculator, shards, a database and a simulation
-    "scale": 1850,
+    "scale": 1860,
     # the app and the map of a collection
     "app": 1900,
     # most of it is what strangers and many at once make necessary: limits of bytes,

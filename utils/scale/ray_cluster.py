@@ -13,14 +13,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from utils.errors import LookalikeError, check_k, import_optional
+from utils.errors import LookalikeError, check_k, import_optional, printable
 
 STORE = 200_000_000  # bytes of memory that Ray's processes share
 SECONDS_TO_START = 180
-# Ray reads these when it starts: tell nobody, say nothing that isn't fatal
+TRIES = 3  # a core that ends at once is started again, with ports of its own
+# Ray reads these when it starts: tell nobody, say nothing that isn't fatal, and look
+# every 5 s whether the core is there, or has ended
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+SETTINGS |= {"RAY_raylet_start_wait_time_s": "5"}
 HELPERS = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN")
 RUNTIME = "RUNTIME_ENV_AGENT"
 INSTALL = "-r requirements-scale.txt"
@@ -53,17 +57,7 @@ def running_ray(
             # Under /tmp: the names of its sockets may have 100 characters
             place = "/tmp" if os.name != "nt" else None  # noqa: S108
             folder = tempfile.mkdtemp(prefix="ray-", dir=place)
-            with _alone_and_patient():
-                _start(
-                    ray,
-                    address="local",
-                    num_cpus=check_k(cores, "cores"),
-                    num_gpus=gpus,
-                    object_store_memory=STORE,
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=folder,
-                )
+            _start_here(ray, folder, num_cpus=check_k(cores, "cores"), num_gpus=gpus)
         seen = ray.cluster_resources().get("GPU", 0)
         if seen < num_gpus:
             raise LookalikeError(
@@ -76,6 +70,39 @@ def running_ray(
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_here(ray: Any, folder: str, **options: Any) -> None:
+    """Start Ray on this machine; once more if its core ends before it is ready."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            with _alone_and_patient():
+                return _start(
+                    ray,
+                    address="local",
+                    object_store_memory=STORE,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=folder,
+                    **options,
+                )
+        except _StartError as error:
+            if attempt == TRIES:
+                raise LookalikeError(
+                    f"Ray did not start in {TRIES} tries: {error} "
+                    f"The last it wrote: {_last_words(folder)}"
+                ) from error
+
+
+class _StartError(Exception):
+    """Ray's core has ended, or does not answer."""
+
+
+def _last_words(folder: str) -> str:
+    """Return the last line of the core's newest log."""
+    logs = sorted(Path(folder).glob("session_2*/logs/raylet.*"), key=os.path.getmtime)
+    text = "\n".join(log.read_text("utf-8", "replace") for log in logs)
+    return printable(text.strip().rpartition("\n")[2] or "nothing.")
 
 
 def _start(ray: Any, **options: Any) -> None:
@@ -100,6 +127,7 @@ def _alone_and_patient() -> Iterator[None]:
     told that there is no cluster.  Its scheduler ends if its helpers, which take more
     than 15 s on a busy machine, have not left their ports in files by then.  So we
     leave them: -1 says that nobody listens.  And `ray.init` waits 30 s for it.
+    What was started is ended if the core ends or does not answer: _StartError.
     """
     constants: Any = importlib.import_module("ray._private.ray_constants")
     services: Any = importlib.import_module("ray._private.services")
@@ -113,17 +141,32 @@ def _alone_and_patient() -> Iterator[None]:
             core.persist_port(*place, getattr(core, f"{name}_PORT_NAME"), number)
         return started(*arguments, **options)
 
+    def start_process(*arguments: Any, **options: Any) -> Any:
+        one = ran(*arguments, **options)
+        processes.append(one.process)
+        return one
+
     def get_node(*arguments: Any) -> Any:
         end = time.monotonic() + SECONDS_TO_START
         while True:
             try:
                 return found(*arguments)
             except RuntimeError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+                ended = [p for p in processes if p.poll() is not None]
+                if not ended and time.monotonic() < end:
+                    time.sleep(0.1)
+                    continue
+                for process in processes:
+                    process.kill()
+                    process.wait()
+                what = f"a process of its own ended with {ended[0].returncode}."
+                late = f"no answer within {SECONDS_TO_START} s."
+                raise _StartError(what if ended else late) from None
 
+    processes: list[Any] = []
+    ran = services.start_ray_process
     started, found = services.start_raylet, services.get_node
+    services.start_ray_process = start_process
     if hasattr(core, "persist_port"):  # older ones have no such files
         services.start_raylet = start_raylet
     services.get_node = get_node
@@ -133,6 +176,7 @@ def _alone_and_patient() -> Iterator[None]:
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
         services.start_raylet, services.get_node = started, found
+        services.start_ray_process = ran
 
 
 def _free_port() -> int:
