@@ -33,7 +33,7 @@ ISLAND = 0.08  # how far its pictures are from its middle, in shares of the side
 APART = 0.004  # between pictures at one place, in shares of the map's side
 FIGURE = (9.0, 7.2)  # inches
 THUMBNAIL = 0.36  # inches
-SIDE = 176  # pixels of the picture beside the map
+SIDE = 160  # pixels of the picture beside the map
 LISTED = 1_000  # pictures in the list: a browser draws more of them slowly
 NEIGHBOURS = 4  # other labels that keep their colour when one is chosen
 GREY = "#9a9a9a"
@@ -140,7 +140,8 @@ class Explore(w.VBox):
     """A map to pan, zoom and point at; what is clicked goes to `on_click`, as an id.
 
     Choose a label to colour it and its neighbours alone.  The list of pictures holds
-    what the label, or a lasso around points, has chosen.
+    what the label, or a lasso around points, has chosen.  `dark` suits a dark page: the
+    map is drawn on a canvas, which does not follow Jupyter's theme.
     """
 
     def __init__(
@@ -148,8 +149,11 @@ class Explore(w.VBox):
         source: ImageSearch | QueryHandler,
         on_click: Callable[[int], Any] | None = None,
         seed: int = 0,
+        *,
+        dark: bool = False,
     ) -> None:
         super().__init__()
+        self._dark = dark
         self.search, self.on_click = _search_of(source), on_click
         self.places = find_places(self.search, seed=seed)
         self.message = ""  # the status line as plain text
@@ -162,8 +166,10 @@ class Explore(w.VBox):
         self.ask_button = _button("Search with this picture", self._on_ask)
         self.ask_button.disabled = True
         self.update_button = _button("Bring the map up to date", self.update)
-        self.map = w.VBox(layout=w.Layout(flex="3 1 340px", min_width="0"))
-        beside = [self.label, self.pictures, self.picture, self.ask_button]
+        self.map = w.VBox(
+            layout=w.Layout(flex="3 1 340px", min_width="0", border="1px solid #9a9a9a")
+        )
+        beside = [self.picture, self.ask_button, self.label, self.pictures]
         aside = w.VBox([*beside, self.update_button])
         aside.layout = w.Layout(
             flex="1 1 220px", max_width="320px", padding="0 0 0 12px"
@@ -267,15 +273,16 @@ class Explore(w.VBox):
         for widget in old:
             widget.close()
         counts = dict(zip(*np.unique(places.labels, return_counts=True), strict=True))
-        self._labels = [None, *(str(label) for label in counts)]
+        self._labels = []  # whatever the lists do meanwhile is nobody's choice
         names = [f"{shorten(k) if k else NO_LABEL} ({n})" for k, n in counts.items()]
         self.label.options = [f"all labels ({len(places.ids)})", *names]
         if len(places.ids):
-            self._plot = _scatter(places)
+            self._plot = _scatter(places, dark=self._dark)
             self._plot.widget.observe(self._on_hover, "hovering")
             self._plot.widget.observe(self._on_selection, "selection")
             self.map.children = [self._plot.show(["pan_zoom", "lasso", "reset"])]
         self.label.index = None
+        self._labels = [None, *(str(label) for label in counts)]
         self.label.index = 0
         self._say(_about(places))
 
@@ -403,13 +410,15 @@ def _with_room(
 # --- Parts of the interactive map --------------------------------------------------
 
 
-def _scatter(places: Places) -> Any:
+def _scatter(places: Places, *, dark: bool) -> Any:
     """Return jupyter-scatter's plot of the places, in their colours."""
     jscatter = import_optional("jscatter", "jupyter-scatter", " for the map")
     pandas = import_optional("pandas", "pandas", " for the map")
     frame = pandas.DataFrame(places.points, columns=["x", "y"])
     plot = jscatter.Scatter(data=frame, x="x", y="y", height=480)
-    plot.background("#ffffff00").axes(False).size(8).opacity(0.9, unselected=0.6)
+    plot.background("#161616" if dark else "white").axes(False).size(8).opacity(
+        0.9, unselected=0.6
+    )
     plot.color(by=_tints(places, None), map=_palette(), norm=NORM)
     return plot
 
@@ -447,19 +456,20 @@ def _picture_html(path: Any, label: str) -> str:
     name, what = escape(shorten(path.name)), escape(shorten(label or NO_LABEL))
     try:
         data = base64.b64encode(images.thumbnail(path, SIDE)).decode()
-        shown = f'<img src="data:image/jpeg;base64,{data}" alt="{what}, {name}">'
+        source = f"data:image/jpeg;base64,{data}"
+        shown = f'<img src="{source}" alt="{what}, {name}" style="display:block">'
     except PictureError:
         shown = "(can't be shown)<br>"
-    return f'<div style="overflow-wrap:anywhere">{shown}<br><b>{what}</b> {name}</div>'
+    return f'<div style="overflow-wrap:anywhere">{shown}<b>{what}</b> {name}</div>'
 
 
 def _listbox(name: str) -> w.Select:
     box = w.Select(description=name, rows=7, options=[])
-    box.layout, box.style = w.Layout(width="100%"), {"description_width": "60px"}
+    box.layout, box.style = w.Layout(width="auto"), {"description_width": "initial"}
     return box
 
 
 def _button(name: str, on_click: Callable[[], None]) -> w.Button:
-    button = w.Button(description=name, layout=w.Layout(width="100%"))
+    button = w.Button(description=name, layout=w.Layout(width="auto"))
     button.on_click(lambda _: on_click())
     return button
