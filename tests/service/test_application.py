@@ -17,9 +17,11 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.pictures_for_queries import PixelEmbedder, TalkingEmbedder
 from tests.service.conftest import TOKEN, draw
 from utils.app.query import QueryHandler, Question
+from utils.beyond.heads import Head
+from utils.beyond.networks import load_network
 from utils.collection.search import ImageSearch
+from utils.errors import IndexFileError, WeightsError
 from utils.images import sha256_of
-from utils.service import doors
 from utils.service.application import create_application
 from utils.service.server import running
 from utils.service.settings import Settings
@@ -113,11 +115,29 @@ def test_a_service_whose_network_takes_no_words_says_so(client):
     assert_problem(response, 404, "takes no words")
 
 
-def test_a_collection_described_by_names_is_served_with_as_many(monkeypatch):
-    asked = []
-    monkeypatch.setattr(doors, "load_words", lambda most, **_: asked.append(most))
-    doors.embedder_of("conse10-efficientnet_lite0-x-minilm-y-v1")
-    assert asked == [10]
+def test_a_collection_is_served_by_the_network_that_made_it(tmp_path, red):
+    network = load_network(weights=None, input_size=32, verbose=False)
+    drawn = np.random.default_rng(0).normal(size=(network.dimension, 4))
+    head, file = Head(network, drawn.astype("float32")), tmp_path / "head.npz"
+    head.save(file)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "red.png").write_bytes(red)
+    saved = tmp_path / "saved"
+    ImageSearch.from_folder(tmp_path / "pictures", embedder=head).save(saved)
+    application = create_application(saved, Settings(head=str(file)))
+    with TestClient(application) as client:
+        [hit] = client.post("/search", content=red).json()["hits"]
+    assert hit["score"] == pytest.approx(1, abs=1e-4)
+    with pytest.raises(WeightsError, match="LOOKALIKE_SERVICE_HEAD"):
+        create_application(saved, Settings())
+
+
+def test_a_collection_of_another_network_is_refused_by_name(saved):
+    other = load_network(weights=None, input_size=32, verbose=False)
+    with pytest.raises(IndexFileError, match="by pixels-8px; received .*-random-32px-"):
+        create_application(saved, Settings(), embedder=other)
+    with pytest.raises(WeightsError, match="pixels-8px: expected a pipeline of"):
+        create_application(saved, Settings())
 
 
 def test_only_pictures_of_a_label_are_found_if_that_is_asked(client, red):

@@ -8,4 +8,5 @@
 - ``clip``: CLIP by keras-hub, and a small one with random weights
 - ``sound`` (soundfile, soxr): WAV and FLAC to spectrograms, in bounded memory
 - ``heads``: `train_head`, a linear map behind a frozen network, learned from labels
+- ``restore``: `restore_embedder`, the one that a saved collection's pipeline id names
 """

@@ -16,13 +16,12 @@ import numpy as np
 
 from utils import images
 from utils.app.query import QueryHandler
-from utils.beyond.networks import load_network
-from utils.beyond.words import load_words
+from utils.beyond.restore import restore_embedder
 from utils.collection.catalogue import Item
 from utils.collection.collection_store import version_in
 from utils.collection.hits import Hit
 from utils.collection.search import ImageSearch
-from utils.embeddings import Embedder, load_embedder
+from utils.embeddings import Embedder
 from utils.errors import LookalikeError
 from utils.service.batching import BatchingEmbedder
 from utils.service.metrics import Metrics
@@ -56,8 +55,9 @@ class Served:
         self._unsaved = False
         self._version = version_in(self.folder)
         search = ImageSearch.open(self.folder, durable=self.writable)
+        files = {"weights": settings.weights, "head": settings.head}
         self.embedder = BatchingEmbedder(
-            embedder or embedder_of(search.pipeline),
+            embedder or restore_embedder(search.pipeline, **files),
             batch_size=settings.batch_size,
             wait=settings.batch_milliseconds / 1000,
             on_batch=metrics.batches.observe,
@@ -121,16 +121,6 @@ class Served:
         random, side = np.random.default_rng(seed=0), self.embedder.input_size
         for n in (1, 2, self.settings.batch_size):
             self.embedder.embed(random.integers(0, 256, (n, side, side, 3), np.uint8))
-
-
-def embedder_of(pipeline: str) -> Embedder:
-    """Load the network that a pipeline's name begins with."""
-    if pipeline.startswith("efficientnet_lite0-"):
-        return load_network("efficientnet_lite0", verbose=False)
-    if pipeline.startswith("conse"):  # and how many names stand for a picture
-        most = int(pipeline.removeprefix("conse").partition("-")[0])
-        return load_words(most, verbose=False)
-    return load_embedder(verbose=False)
 
 
 def _read(item: Item) -> bytes:

@@ -13,6 +13,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LOOKALIKE_SERVICE_", frozen=True)
 
     token: pydantic.SecretStr | None = None  # without one nobody can add or remove
+    weights: str | None = None  # a file of the network's, if it isn't a usual one
+    head: str | None = None  # a taught head's file, if the collection has one
     max_bytes: pydantic.PositiveInt = MAX_BYTES  # of a request's body
     max_pixels: pydantic.PositiveInt = MAX_PIXELS  # of a picture
     max_k: pydantic.PositiveInt = 100
