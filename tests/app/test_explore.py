@@ -141,6 +141,11 @@ def test_a_click_shows_the_picture_and_asks_with_its_id(search):
     assert "<img" in shown.picture.value
 
 
+def test_points_are_drawn_in_full_strength(search):
+    widget = Explore(search)._plot.widget
+    assert widget.opacity == 0.9 and widget.opacity_by is None
+
+
 def test_pointing_shows_and_does_not_ask(search):
     asked = []
     shown = Explore(search, on_click=asked.append)
