@@ -320,7 +320,7 @@ def show_map(
     ax.axis("off")
     _write_title(ax, title)
     tints = ["#999999" if c < 0 else PALETTE[c % len(PALETTE)] for c in colors]
-    ax.scatter(*np.transpose(points), s=9, c=tints, linewidths=0)
+    ax.scatter(points[:, 0], points[:, 1], s=9, c=tints, linewidths=0)
     for row, picture in thumbnails.items():
         frame: Options = {"ec": tints[row], "lw": 1.2, "fc": "white"}
         image = OffsetImage(picture, zoom=1 / 3)
