@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures_for_queries import TalkingEmbedder, make_collection
+from tests.pictures_for_queries import COLOURS, TalkingEmbedder, make_collection
 from utils.app import query
 from utils.app.query import QueryHandler, Question
 from utils.collection.cache import VectorCache
 from utils.collection.hits import Hit
+from utils.collection.search import mix
 from utils.errors import LookalikeError, PictureError, TextError
 from utils.images import sha256_of
 
@@ -55,7 +56,8 @@ def test_a_red_picture_finds_red_ones_as_the_search_itself_does(handler, search,
 
 
 def test_a_question_asks_for_five_exact_neighbours_unless_it_says_otherwise():
-    assert Question() == Question(5, "Flat", 4, "cosine", None) == query.DEFAULT
+    assert Question() == Question(5, "Flat", 4, "cosine", ()) == query.DEFAULT
+    assert not Question().fold and Question().box is None
 
 
 def test_a_large_photo_is_seen_as_the_search_itself_sees_it(handler, search, tmp_path):
@@ -164,13 +166,15 @@ def test_the_labels_are_sorted_and_the_empty_one_is_none(handler, red):
     assert handler.network == "a fake with pixels weights"
 
 
-def test_one_label_can_be_asked_for(handler, red):
+def test_some_labels_can_be_asked_for(handler, red):
     for index in ("Flat", "IVF", "HNSW"):
-        hits = handler.answer(red, Question(k=3, index=index, label="blue")).hits
+        hits = handler.answer(red, Question(k=3, index=index, labels=("blue",))).hits
         assert [hit.label for hit in hits] == ["blue"] * 3
-    assert handler.answer(red, Question(label="violet")).hits == []
+    assert handler.answer(red, Question(labels=("violet",))).hits == []
+    two = handler.answer(red, Question(k=99, labels=("blue", "green", "violet"))).hits
+    assert {hit.label for hit in two} == {"blue", "green"} and len(two) == 32
     blue = handler.search.labels.index("blue")
-    others = handler.answer_id(blue, Question(k=20, label="blue")).hits
+    others = handler.answer_id(blue, Question(k=20, labels=("blue",))).hits
     assert sorted([blue, *ids(others)]) == [
         i for i, label in enumerate(handler.search.labels) if label == "blue"
     ]
@@ -370,6 +374,12 @@ def test_a_picture_in_which_the_network_sees_nothing_is_not_kept(handler, search
         ({"index": "LSH"}, "index must be one of"),
         ({"metric": "angle"}, "metric must be one of"),
         ({"nprobe": 0}, "nprobe must be a whole number of at least 1"),
+        ({"box": (0.5, 0, 0.5, 1)}, "box must be left < right"),
+        ({"box": (0, 0.6, 1, 0.5)}, "box must be left < right"),
+        ({"box": (-0.1, 0, 1, 1)}, "each from 0 to 1"),
+        ({"box": (0, 0, 1, 1.1)}, "each from 0 to 1"),
+        ({"box": (0, 0, float("nan"), 1)}, "each from 0 to 1"),
+        ({"liked": (1, 2), "disliked": (2,)}, "must differ. Both have: .2"),
     ],
 )
 def test_a_wrong_question_is_refused(wrong, message):
@@ -407,6 +417,177 @@ def test_what_is_not_the_bytes_of_a_file_is_refused_by_its_type(tmp_path, data):
     for door in (handler.answer, handler.remember):
         with pytest.raises(PictureError, match=message):
             door(data)
+
+
+# -------------------------------------------------------------- a part of a picture
+
+LEFT, RIGHT = (0, 0, 0.5, 1), (0.5, 0, 1, 1)
+
+
+def two_halves(format="PNG", size=(80, 60), turn=None):
+    """Red on the left, blue on the right, once it is upright."""
+    image = Image.new("RGB", size, COLOURS["blue"])
+    image.paste(COLOURS["red"], (0, 0, size[0] // 2, size[1]))
+    file, tags = io.BytesIO(), Image.Exif()
+    if turn == 6:  # stored a quarter turned to the left
+        image, tags[0x0112] = image.rotate(90, expand=True), 6
+    image.save(file, format, exif=tags)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [{}, {"format": "JPEG"}, {"format": "JPEG", "turn": 6}, {"size": (4000, 300)}],
+    ids=str,
+)
+def test_a_part_of_a_picture_is_searched_for_as_it_is_seen(handler, picture):
+    data = two_halves(**picture)
+    for box, label in ((LEFT, "red"), (RIGHT, "blue")):
+        hits = handler.answer(data, Question(k=16, box=box)).hits
+        assert {hit.label for hit in hits} == {label}
+
+
+def test_a_part_is_seen_as_if_it_had_been_saved_by_itself(handler, search, tmp_path):
+    rng = np.random.default_rng(seed=0)
+    pixels = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    Image.fromarray(pixels[15:45, 20:60]).save(tmp_path / "part.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    hits = handler.answer(data, Question(box=(0.25, 0.25, 0.75, 0.75))).hits
+    assert hits == search.search(tmp_path / "part.png", k=5)
+
+
+def test_a_part_of_a_large_jpeg_keeps_pixels_enough():
+    """The decoder may shrink it, but not below three times what the network takes."""
+    data = two_halves("JPEG", (4000, 3000))
+    part = query._cut(data, (0.4, 0.4, 0.5, 0.5), 8, name="large.jpg")
+    assert 3 * 8 <= min(part.size) < 300
+
+
+def test_each_part_of_a_picture_is_embedded_once(handler):
+    data = two_halves()
+    calls = handler.search.embedder.calls
+    first = [handler.answer(data, Question(box=box)) for box in (None, LEFT, RIGHT)]
+    again = [handler.answer(data, Question(k=3, box=box)) for box in (None, LEFT)]
+    assert handler.search.embedder.calls == calls + 3
+    assert all(answer.embedding_seconds > 0 for answer in first)
+    assert not any(answer.embedding_seconds for answer in again)
+    assert first[1].itself is None
+
+
+def test_a_part_of_a_picture_of_the_collection_is_cut_from_its_file(handler):
+    kept = handler.remember(two_halves(), "both")
+    for box, label in ((LEFT, "red"), (RIGHT, "blue")):
+        answer = handler.answer_id(kept.id, Question(k=16, box=box))
+        assert {hit.label for hit in answer.hits} == {label}
+        assert answer.itself == kept.id
+    kept.path.unlink()
+    with pytest.raises(PictureError, match="no such file"):
+        handler.answer_id(kept.id, Question(box=LEFT))
+
+
+def test_a_part_too_small_to_show_anything_is_refused(handler):
+    with pytest.raises(PictureError, match="two.png: .*has 15×60 pixels.*at least 16"):
+        handler.answer(two_halves(), Question(box=(0, 0, 0.19, 1)), name="two.png")
+    assert handler.answer(two_halves(), Question(box=(0, 0, 0.2, 1))).hits
+
+
+# ------------------------------------------------------------- likes and dislikes
+
+
+def test_a_query_moves_as_rocchio_says():
+    """One weight of the query, three quarters of the likes, a quarter of the others."""
+    query_vector = np.array([1, 0, 0, 0], np.float32)
+    liked = np.array([[0, 1, 0, 0], [0, 0, 1, 0]], np.float32)
+    disliked = np.array([[0, 0, 0, 1]], np.float32)
+    moved = query.refine(query_vector, liked, disliked)
+    expected = np.array([1, 0.375, 0.375, -0.25])
+    assert moved == pytest.approx(expected / np.linalg.norm(expected))
+    assert query.refine(query_vector, liked[:0], disliked[:0]) == pytest.approx(
+        query_vector
+    )
+
+
+@pytest.mark.parametrize("index", ["Flat", "IVF", "HNSW"])
+def test_likes_draw_the_hits_near_and_dislikes_push_them_away(handler, search, index):
+    grey = plain((120, 110, 110))
+    of = {label: search.labels.index(label) for label in COLOURS}
+    liked = handler.answer(grey, Question(k=16, index=index, liked=(of["blue"],)))
+    assert {hit.label for hit in liked.hits} == {"blue"}
+    others = Question(k=32, index=index, disliked=(of["red"],))
+    assert "red" not in {hit.label for hit in handler.answer(grey, others).hits}
+
+
+def test_a_like_counts_with_every_way_to_ask(talking, red):
+    blue = talking.search.labels.index("blue")
+    question = Question(k=9, liked=(blue,), words="green", weight=0.4)
+    green = TalkingEmbedder().embed_text(["green"])[0]
+    like = talking.search.index.reconstruct([blue])
+    of_red = talking.search.embed(red)
+    mixed = query.refine(mix(of_red, green, 0.4), like, like[:0])
+    assert ids(talking.answer(red, question).hits) == nearest(talking, mixed, 9)
+    alone = query.refine(green, like, like[:0])
+    assert ids(talking.answer_words(question).hits) == nearest(talking, alone, 9)
+
+
+def nearest(handler, vector, k):
+    return handler.search.index.search(vector[None], k)[1][0].tolist()
+
+
+def test_a_like_that_has_gone_counts_no_more(handler, search, red):
+    search.remove([3])
+    gone = Question(liked=(3, 4), disliked=(3_000,))
+    assert (
+        handler.answer(red, gone).hits == handler.answer(red, Question(liked=(4,))).hits
+    )
+    only_gone = handler.answer(red, Question(liked=(3,)))
+    assert ids(only_gone.hits) == ids(handler.answer(red).hits)
+
+
+def test_likes_and_dislikes_that_cancel_out_are_refused():
+    one = np.array([1, 0], np.float32)
+    with pytest.raises(LookalikeError, match="Nothing is left to search for"):
+        query.refine(one, one[:0], 4 * one[None])
+
+
+# ------------------------------------------------------------- nearly the same ones
+
+
+def test_what_is_nearly_the_same_is_folded_behind_the_best_of_it(tmp_path, red):
+    """Of one colour and little noise: three pictures that differ, whatever k is."""
+    handler = QueryHandler(make_collection(tmp_path / "p", noise=9))
+    plainly = handler.answer(red, Question(k=48)).hits
+    answer = handler.answer(red, Question(k=3, fold=True))
+    assert len({hit.label for hit in answer.hits}) == 3
+    assert handler.answer(red).folded == {}
+    together = [*answer.hits, *(hit for few in answer.folded.values() for hit in few)]
+    assert sorted(together) == plainly  # each has its rank and is there once
+    for first in answer.hits:
+        behind = answer.folded[first.id]
+        assert {hit.label for hit in behind} == {first.label}
+        assert len(behind) == 15 and first.rank < behind[0].rank
+
+
+def test_the_collection_may_have_fewer_that_differ(tmp_path, red):
+    handler = QueryHandler(make_collection(tmp_path / "p", noise=9))
+    for index in ("Flat", "IVF", "HNSW"):
+        answer = handler.answer(red, Question(k=9, index=index, fold=True))
+        assert len(answer.hits) == 3 and answer.missed == []
+    only = Question(k=9, labels=("green",), fold=True)
+    assert len(handler.answer(red, only).hits) == 1
+    far = handler.answer(red, Question(k=2, metric="Euclidean", fold=True))
+    assert [hit.rank for hit in far.hits] == [1, 17]
+
+
+def test_what_is_folded_was_not_missed():
+    """Only the vectors decide, and a hit is compared with those shown before it."""
+    found = [hit(i, 1 - i / 10, rank=i + 1) for i in range(5)]
+    vectors = np.eye(5, dtype=np.float32)
+    vectors[3] = vectors[1]
+    hits, folded = query._fold(found, vectors, 4)
+    assert ids(hits) == [0, 1, 2, 4]
+    assert folded == {1: [found[3]]}
+    assert ids(query._fold(found, vectors, 2)[0]) == [0, 1]
 
 
 # --------------------------------------------------------------------------- words

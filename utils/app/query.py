@@ -3,6 +3,9 @@
 The app in `utils.app.widgets`, a service and the tests all ask here, so no decision is
 made in a callback or a route.
 
+A query's vector is that of the picture, or of a part of it; then words are mixed in;
+then it moves towards what is liked and away from what is not (`refine`).
+
 >>> handler = QueryHandler(search)                                # doctest: +SKIP
 >>> handler.answer(data, Question(k=3, index="HNSW")).hits        # doctest: +SKIP
 """
@@ -13,6 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -24,6 +28,7 @@ from utils.collection.folders import clean_path
 from utils.collection.hits import Hit, make_hits
 from utils.collection.search import ImageSearch, mix
 from utils.collection.vector_index import VectorIndex
+from utils.embeddings import normalize
 from utils.errors import LookalikeError, PictureError, check_k, expanded, printable
 from utils.indexes import POINTS_PER_CELL
 
@@ -32,17 +37,30 @@ SCORES = {"cosine": "inner_product", "Euclidean": "l2"}  # and FAISS's metric fo
 MAX_BYTES = 20_000_000  # a picture for a query; phones write 2 to 12 million
 MAX_CELLS = 16
 MAX_LABEL = 40  # characters
+MIN_SIDE = 16  # pixels of a part; with fewer the network sees a blur
+NEARLY_SAME = 0.9  # cosine of two pictures of one thing; see `Question.fold`
+# Rocchio's weights of the query, the liked and the disliked pictures.
+ALPHA, BETA, GAMMA = 1.0, 0.75, 0.25
 TIE = 1e-5  # scores nearer than this are the same to float32
 REMEMBERED_VECTORS = 64
 SUFFIX_BY_FIRST_BYTES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp"}
 SUFFIX_BY_FIRST_BYTES |= {b"GI": ".gif", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
 class Question:
     """What to ask of the collection, besides the picture; ValueError if it can't be.
 
+    `box` is the part of the picture to search for, in shares of the width and height
+    of the upright picture: (0, 0, 0.5, 1) is its left half.
+
     Words are mixed with the picture, or asked alone (`QueryHandler.answer_words`).
+    `liked` and `disliked` are ids; those that have gone meanwhile count no more.
+
+    With `fold`, pictures that are nearly the same (a cosine of `NEARLY_SAME` or more)
+    take one place among the k: see `Answer.folded`.
 
     `metric` says what a hit's score is: "cosine", a similarity (larger is nearer), or
     "Euclidean", a distance (smaller is nearer).  On unit vectors both rank alike.
@@ -52,9 +70,13 @@ class Question:
     index: str = "Flat"  # exact; "IVF" and "HNSW" may miss neighbours
     nprobe: int = 4  # cells of the IVF to look into; the others ignore it
     metric: str = "cosine"
-    label: str | None = None  # find pictures with this label only
+    labels: tuple[str, ...] = ()  # find pictures with one of these only
     words: str = ""  # what the pictures should show, if the embedder takes words
     weight: float = 0.5  # share of the words beside a picture, 0 to 1
+    box: Box | None = None  # the whole picture
+    liked: tuple[int, ...] = ()
+    disliked: tuple[int, ...] = ()
+    fold: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -64,15 +86,52 @@ class Question:
         for name, known in (("index", INDEXES), ("metric", tuple(SCORES))):
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} must be one of {known}. Received: {value!r}.")
+        if self.box is not None:
+            left, top, right, bottom = self.box
+            if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+                raise ValueError(
+                    "box must be left < right and top < bottom, each from 0 to 1. "
+                    f"Received: {self.box!r}."
+                )
+        if both := set(self.liked) & set(self.disliked):
+            raise ValueError(f"liked and disliked must differ. Both have: {both}.")
 
 
 DEFAULT = Question()
 
 
+def refine(vector: np.ndarray, liked: np.ndarray, disliked: np.ndarray) -> np.ndarray:
+    """Move a query towards what is liked and away from what is not: a unit vector.
+
+    `vector` has shape (d,), the others (n, d) and (m, d): none at all is fine.
+    LookalikeError if they cancel each other out.
+
+    References
+    ----------
+    Rocchio, *Relevance feedback in information retrieval*, 1971.
+    """
+    moved = ALPHA * vector
+    if len(liked):
+        moved = moved + BETA * liked.mean(axis=0)
+    if len(disliked):
+        moved = moved - GAMMA * disliked.mean(axis=0)
+    if np.linalg.norm(moved) < TIE:
+        raise LookalikeError(
+            "Nothing is left to search for: what you like and what you don't cancel "
+            "each other out. Take back one of your choices."
+        )
+    return normalize(moved[None])[0]
+
+
 class Answer(NamedTuple):
-    """What was found, and what it took."""
+    """What was found, and what it took.
+
+    Folding changes no rank: where the second picture is nearly the same as the first,
+    `hits` has the ranks 1, 3, 4 …, and `folded` has the second under the first's id.
+    """
 
     hits: list[Hit]  # best first; their score is in the question's metric
+    folded: dict[int, list[Hit]]  # by a hit's id, the pictures folded behind it
     missed: list[Hit]  # of the true first k, with true ranks: what the index lost
     embedding_seconds: float  # from bytes to vector; 0 where the vector was known
     search_seconds: float  # from vector to hits
@@ -111,7 +170,7 @@ class QueryHandler:
         self._source: VectorIndex | None = None  # what the indexes were made from
         self._indexes: dict[tuple[str, str], VectorIndex] = {}
         # In memory and not in the vector cache: uploads leave nothing on the disk.
-        self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._vectors: OrderedDict[tuple[str, Box | None], np.ndarray] = OrderedDict()
         self._lock = threading.RLock()
 
     @property
@@ -143,28 +202,25 @@ class QueryHandler:
         PictureError if they are no picture that can be read, or too large a one; it
         calls the picture `name`, which is never opened and never a path.
         """
-        start = perf_counter()
         data = _bytes_of(data, name)
-        sha256 = images.sha256_of(data)
-        vector, seconds = self._vectors.get(sha256), 0.0
-        if vector is None:
-            vector = self.search.look_at(data, name=name, **self.limits)
-            seconds = perf_counter() - start
-            with self._lock:  # another k must not cost another extraction
-                self._vectors[sha256] = vector
-                while len(self._vectors) > REMEMBERED_VECTORS:
-                    self._vectors.popitem(last=False)
+        vector, seconds = self._look_at(data, question.box, name=name, **self.limits)
         answer = self._find(vector, question)._replace(embedding_seconds=seconds)
-        return answer._replace(itself=self._id_of_content(sha256))
+        return answer._replace(itself=self._id_of_content(images.sha256_of(data)))
 
     def answer_id(self, id: int, question: Question = DEFAULT) -> Answer:
         """Find the pictures most like one of the collection, itself left out.
 
-        KeyError if no picture has this id (any more).
+        KeyError if no picture has this id (any more).  A part of it is cut out of its
+        file: PictureError if that can't be read.
         """
-        self.search.path_of(id)  # says which ids there are
-        vector = self.search.index.reconstruct([id])[0]
-        return self._find(vector, question, exclude=[id])._replace(itself=id)
+        path, seconds = self.search.path_of(id), 0.0  # says which ids there are
+        if question.box is None:
+            vector = self.search.index.reconstruct([id])[0]
+        else:
+            data, box = images.read_file(path), question.box
+            vector, seconds = self._look_at(data, box, name=path.name)
+        answer = self._find(vector, question, exclude=[id])
+        return answer._replace(itself=id, embedding_seconds=seconds)
 
     def answer_words(self, question: Question) -> Answer:
         """Find the pictures that fit the question's words best.
@@ -222,6 +278,30 @@ class QueryHandler:
         items = self.search.items.items()
         return next((id for id, item in items if item.sha256 == sha256), None)
 
+    def _look_at(
+        self, data: bytes, box: Box | None, **limits: Any
+    ) -> tuple[np.ndarray, float]:
+        """Return the vector of a picture or a part of it, and the seconds it took."""
+        start, key = perf_counter(), (images.sha256_of(data), box)
+        if (vector := self._vectors.get(key)) is not None:
+            return vector, 0.0
+        if box is None:
+            vector = self.search.look_at(data, **limits)
+        else:
+            part = _cut(data, box, self.search.embedder.input_size, **limits)
+            vector = self.search.look_at(part, name=limits["name"])
+        seconds = perf_counter() - start
+        with self._lock:  # another k must not cost another extraction
+            self._vectors[key] = vector
+            while len(self._vectors) > REMEMBERED_VECTORS:
+                self._vectors.popitem(last=False)
+        return vector, seconds
+
+    def _vectors_of(self, ids: Sequence[int]) -> np.ndarray:
+        """Return the vectors of those ids that are still in the collection."""
+        index, items = self.search.index, self.search.items
+        return index.reconstruct(id for id in ids if id in items)
+
     def _find(
         self, vector: np.ndarray, question: Question, exclude: Sequence[int] = ()
     ) -> Answer:
@@ -229,15 +309,39 @@ class QueryHandler:
         if question.words:
             text = self.search.embed_text(question.words)
             vector = mix(vector, text, question.weight)
+        if question.liked or question.disliked:
+            marked = (question.liked, question.disliked)
+            vector = refine(vector, *map(self._vectors_of, marked))
         start = perf_counter()
-        hits = self._hits(index, vector, question, exclude)
+        hits, folded = self._folded(index, vector, question, exclude)
         seconds = perf_counter() - start
         missed: list[Hit] = []
         if question.index != "Flat":
             exact, _ = self._index("Flat", question.metric)
-            truth = self._hits(exact, vector, question, exclude)
-            missed = _missed(truth, hits, larger=question.metric == "cosine")
-        return Answer(hits, missed, 0.0, seconds, None, note)
+            found = [*hits, *chain(*folded.values())]
+            asked = replace(question, k=max(question.k, len(found)))
+            truth = self._hits(exact, vector, asked, exclude)
+            missed = _missed(truth, found, larger=question.metric == "cosine")
+        return Answer(hits, folded, missed, 0.0, seconds, None, note)
+
+    def _folded(
+        self,
+        index: VectorIndex,
+        vector: np.ndarray,
+        question: Question,
+        exclude: Sequence[int],
+    ) -> tuple[list[Hit], dict[int, list[Hit]]]:
+        """Return k hits, if there are so many, and what is folded behind them."""
+        if not question.fold:
+            return self._hits(index, vector, question, exclude), {}
+        asked = question
+        while True:
+            found = self._hits(index, vector, asked, exclude)
+            vectors = index.reconstruct(hit.id for hit in found)
+            hits, folded = _fold(found, vectors, question.k)
+            if len(hits) == question.k or len(found) < asked.k:
+                return hits, folded
+            asked = replace(asked, k=2 * asked.k)  # folding made room for others
 
     def _hits(
         self,
@@ -247,9 +351,9 @@ class QueryHandler:
         exclude: Sequence[int],
     ) -> list[Hit]:
         items, among = self.search.items, None
-        if question.label is not None:
+        if question.labels:
             known = (id for id in index.ids.tolist() if id in items)
-            among = [id for id in known if items[id].label == question.label]
+            among = [id for id in known if items[id].label in question.labels]
         index = index.copy()  # costs nothing, and nobody else sees our nprobe
         if index.nprobe:
             index.nprobe = min(question.nprobe, len(index.cell_sizes))
@@ -297,8 +401,45 @@ def _cells(n: int) -> int:
 
 def _missed(truth: list[Hit], hits: list[Hit], *, larger: bool) -> list[Hit]:
     """Return the true neighbours that are nearer than the worst hit, yet not found."""
-    found = {hit.id for hit in hits}
-    worst = hits[-1].score if hits else (-math.inf if larger else math.inf)
-    sign = 1 if larger else -1
-    nearer = [hit for hit in truth if sign * (hit.score - worst) > TIE]
+    found, sign = {hit.id for hit in hits}, 1 if larger else -1
+    worst = min((sign * hit.score for hit in hits), default=-math.inf)
+    nearer = [hit for hit in truth if sign * hit.score - worst > TIE]
     return [hit for hit in nearer if hit.id not in found]
+
+
+def _fold(
+    found: list[Hit], vectors: np.ndarray, k: int
+) -> tuple[list[Hit], dict[int, list[Hit]]]:
+    """Return the first k that differ, and the others by the id of the one before."""
+    hits: list[Hit] = []
+    rows: list[int] = []
+    folded: dict[int, list[Hit]] = {}
+    for row, hit in enumerate(found):
+        alike = vectors[rows] @ vectors[row] >= NEARLY_SAME
+        if alike.any():
+            folded.setdefault(hits[alike.argmax()].id, []).append(hit)
+        elif len(hits) == k:
+            break
+        else:
+            hits.append(hit)
+            rows.append(row)
+    return hits, folded
+
+
+def _cut(data: bytes, box: Box, size: int, *, name: str, **limits: Any) -> Any:
+    """Return a part of a picture as a PIL image, large enough for the network."""
+    left, top, right, bottom = box
+    # As `load_picture` does: a large JPEG need not be decoded whole.
+    enough = math.ceil(3 * size / min(right - left, bottom - top))
+    image = images.open_picture(data, name=name, enough=enough, **limits)
+    w, h = image.size
+    part = image.crop(
+        (round(left * w), round(top * h), round(right * w), round(bottom * h))
+    )
+    if min(part.size) < MIN_SIDE:
+        raise PictureError(
+            name,
+            f"the part to search for has {part.width}×{part.height} pixels, too few "
+            f"to see what it shows. Choose at least {MIN_SIDE} a side.",
+        )
+    return part

@@ -158,7 +158,9 @@ def _add_search(application: FastAPI, settings: Settings) -> None:
     model: Any = asked_within(settings.max_k)
 
     async def question_of(asked: Annotated[model, Query()]) -> Question:
-        return Question(**asked.model_dump())
+        chosen = asked.model_dump(exclude={"label"})
+        labels = () if asked.label is None else (asked.label,)
+        return Question(**chosen, labels=labels)
 
     limited: Any = Annotated[Question, Depends(question_of)]
 
