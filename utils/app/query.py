@@ -128,6 +128,7 @@ class Answer(NamedTuple):
 
     Folding changes no rank: where the second picture is nearly the same as the first,
     `hits` has the ranks 1, 3, 4 …, and `folded` has the second under the first's id.
+    It has those that were met on the way to k hits; there may be more farther down.
     """
 
     hits: list[Hit]  # best first; their score is in the question's metric
