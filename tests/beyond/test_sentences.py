@@ -61,6 +61,10 @@ def test_pieces_are_those_of_berts_uncased_vocabulary(encoder):
         "مظلة",
         "line\none\ttwo",
         "mug 😀",
+        "👩\u200d👩\u200d👧 mug\x00",
+        "\u202egum",
+        "e" + "\u0301" * 5000,
+        "[CLS] [SEP] [MASK]",
         "x " * 5000,
         "a" * 99,
     ],
@@ -72,7 +76,9 @@ def test_other_scripts_newlines_and_long_texts_are_answered(encoder, text):
 
 
 @needed
-@pytest.mark.parametrize("text", ["😀", "\x00", "﷽ ☂️", "a" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["😀", "\x00", "\u200b\ufeff", "छाता", "[UNK]", "﷽ ☂️", "a" * 10_000]
+)
 def test_a_text_with_nothing_known_in_it_is_refused(encoder, text):
     with pytest.raises(TextError, match="words that the language model knows"):
         encoder.embed(["a mug", text])

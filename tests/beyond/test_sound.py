@@ -194,7 +194,16 @@ def ogg(path):
     soundfile.write(path, tone(440), RATE, format="OGG")
 
 
+def flac_that_promises_a_billion_samples(path):
+    soundfile.write(path, tone(440), RATE, format="FLAC")
+    content = bytearray(path.read_bytes())
+    content[22:26] = b"\x40\x00\x00\x00"
+    path.write_bytes(content)
+
+
 HOSTILE = {
+    "damaged|cut short: 16,000 of": flac_that_promises_a_billion_samples,
+    "levels of symbolic links": lambda path: path.symlink_to(path),
     "the file is empty": lambda path: path.write_bytes(b""),
     "expected WAV or FLAC. Received something else": text,
     "WAV or FLAC.*ffmpeg": ogg,
