@@ -35,7 +35,7 @@ BUDGETS = {
     "beyond": 1630,
     # a killed worker, a full disk, damage and going on are most of the extraction;
     # beside it a calculator, shards, a database and a simulation
-    "scale": 1860,
+    "scale": 1880,
     # the app and the map of a collection
     "app": 1900,
     # most of it is what strangers and many at once make necessary: limits of bytes,

@@ -76,7 +76,7 @@ def _start_here(ray: Any, folder: str, **options: Any) -> None:
     """Start Ray on this machine; once more if its core ends before it is ready."""
     for attempt in range(1, TRIES + 1):
         try:
-            with _alone_and_patient():
+            with _alone(), _patient():
                 return _start(
                     ray,
                     address="local",
@@ -120,14 +120,13 @@ def _start(ray: Any, **options: Any) -> None:
 
 
 @contextmanager
-def _alone_and_patient() -> Iterator[None]:
+def _alone() -> Iterator[None]:
     """Let Ray start for this machine alone, and on a busy one, too.
 
     On Linux it takes 127.0.0.1 for the machine's address in its network, unless it is
-    told that there is no cluster.  Its scheduler ends if its helpers, which take more
-    than 15 s on a busy machine, have not left their ports in files by then.  So we
-    leave them: -1 says that nobody listens.  And `ray.init` waits 30 s for it.
-    What was started is ended if the core ends or does not answer: _StartError.
+    told that there is no cluster.  Its core ends if its helpers, which take more than
+    15 s on a busy machine, have not left their ports in files by then.  So we leave
+    them: -1 says that nobody listens.
     """
     constants: Any = importlib.import_module("ray._private.ray_constants")
     services: Any = importlib.import_module("ray._private.services")
@@ -141,6 +140,26 @@ def _alone_and_patient() -> Iterator[None]:
             core.persist_port(*place, getattr(core, f"{name}_PORT_NAME"), number)
         return started(*arguments, **options)
 
+    started = services.start_raylet
+    if hasattr(core, "persist_port"):  # older ones have no such files
+        services.start_raylet = start_raylet
+    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = clusters
+        services.start_raylet = started
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Let `ray.init` wait for its core longer than 30 s, and no longer than it lives.
+
+    What was started is ended if the core ends or does not answer: _StartError.
+    """
+    services: Any = importlib.import_module("ray._private.services")
+    processes: list[Any] = []
+
     def start_process(*arguments: Any, **options: Any) -> Any:
         one = ran(*arguments, **options)
         processes.append(one.process)
@@ -152,31 +171,26 @@ def _alone_and_patient() -> Iterator[None]:
             try:
                 return found(*arguments)
             except RuntimeError:
-                ended = [p for p in processes if p.poll() is not None]
-                if not ended and time.monotonic() < end:
-                    time.sleep(0.1)
-                    continue
-                for process in processes:
-                    process.kill()
-                    process.wait()
-                what = f"a process of its own ended with {ended[0].returncode}."
-                late = f"no answer within {SECONDS_TO_START} s."
-                raise _StartError(what if ended else late) from None
+                ended = [p.returncode for p in processes if p.poll() is not None]
+                if ended or time.monotonic() > end:
+                    raise _StartError(
+                        f"a process of its own ended with {ended[0]}."
+                        if ended
+                        else f"no answer within {SECONDS_TO_START} s."
+                    ) from None
+                time.sleep(0.1)
 
-    processes: list[Any] = []
-    ran = services.start_ray_process
-    started, found = services.start_raylet, services.get_node
-    services.start_ray_process = start_process
-    if hasattr(core, "persist_port"):  # older ones have no such files
-        services.start_raylet = start_raylet
-    services.get_node = get_node
-    clusters, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    ran, found = services.start_ray_process, services.get_node
+    services.start_ray_process, services.get_node = start_process, get_node
     try:
         yield
+    except _StartError:
+        for process in processes:
+            process.kill()
+            process.wait()
+        raise
     finally:
-        constants.ENABLE_RAY_CLUSTER = clusters
-        services.start_raylet, services.get_node = started, found
-        services.start_ray_process = ran
+        services.start_ray_process, services.get_node = ran, found
 
 
 def _free_port() -> int:
