@@ -19,7 +19,8 @@ html_title = "Lookalike"
 language = "en"
 root_doc = "index"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_extra", "_static"]
+exclude_patterns = ["_extra", "_static", "_templates"]
+templates_path = ["_templates"]
 
 # Lessons, as they are stored
 nb_execution_mode = "off"
@@ -43,6 +44,9 @@ toc_object_entries_show_parents = "hide"
 
 # Pages
 html_theme = "sphinx_book_theme"
+html_sidebars = {
+    "**": ["home.html", "search-button-field.html", "sbt-sidebar-nav.html"]
+}
 html_static_path = ["_static"]
 html_css_files = ["lookalike.css"]
 html_extra_path = ["_extra"]
@@ -57,11 +61,20 @@ html_math_renderer = "mathml"
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
-    "home_page_in_toc": True,
+    "max_navbar_depth": 1,  # deeper pages are listed by the page above them
     "show_toc_level": 2,
 }
 if repository := os.environ.get("LOOKALIKE_REPOSITORY"):
     html_theme_options |= {"repository_url": repository, "use_repository_button": True}
+
+# What `tidy` looks for
+EMPTY = r"<t[dh](?: class=\"head\")?><p></p></t[dh]>\s*"
+EMPTY_HEAD = re.compile(rf"<thead>\s*<tr[^>]*>(?:{EMPTY})+</tr>\s*</thead>")
+GROUP = re.compile(
+    rf"<tr[^>]*>(?:{EMPTY})*<td><p><strong>([^<]*)</strong></p></td>\s*(?:{EMPTY})+</tr>"
+)
+AMOUNT = re.compile(r"(?<=<td><p>)([\d.,]+) (min|s|h|[kMG]?B)(?=</p>)")
+PICTURE = re.compile(r'(<img [^>]*src="([^"]*_images/[^"]+)"[^>]*>)')
 
 
 def draw_formula(translator: Any, node: nodes.Element) -> NoReturn:
@@ -69,21 +82,39 @@ def draw_formula(translator: Any, node: nodes.Element) -> NoReturn:
     formula = node.astext().replace(r"\dots", r"\ldots")
     is_block = isinstance(node, nodes.math_block)
     try:
-        translator.body.append(tex2mathml(formula, as_block=is_block))
+        drawn = tex2mathml(formula, as_block=is_block)
     except MathError as error:
         getLogger(__name__).warning("%s", error, location=node)
+        raise nodes.SkipNode from error
+    # A long one is scrolled, by the keyboard, too.
+    scrolled = f'<div class="formula" tabindex="0">{drawn}</div>'
+    translator.body.append(scrolled if is_block else drawn)
     raise nodes.SkipNode
 
 
-def link_pictures(*event: Any) -> None:
-    """Let a picture open at its own size: on a phone the page has less room."""
+def tidy(*event: Any) -> None:
+    """Let pictures open at their own size, and say of tables what heads what.
+
+    Markdown can neither leave a header out nor let a cell span a row, so a table has
+    empty headers, which a screen reader announces, and a group's name alone in a row.
+    """
     _app, _page, _template, context, _doctree = event
-    picture = r'(<img [^>]*src="([^"]*_images/[^"]+)"[^>]*>)'
-    link = r'<a class="picture" href="\2">\1</a>'
-    context["body"] = re.sub(picture, link, context.get("body", ""))
+    body = EMPTY_HEAD.sub("", context.get("body", ""))
+    body = body.replace('<th class="head"><p></p></th>', "<td></td>")
+    body = GROUP.sub(span, body)
+    body = AMOUNT.sub(r"\1&nbsp;\2", body)
+    context["body"] = PICTURE.sub(r'<a class="picture" href="\2">\1</a>', body)
+
+
+def span(row: re.Match) -> str:
+    """Let the only text of a row, the name of a group, take the row's width."""
+    width = row[0].count("<td>")
+    return (
+        f'<tr class="group"><th colspan="{width}" scope="colgroup">{row[1]}</th></tr>'
+    )
 
 
 def setup(app: Any) -> None:
-    """Have formulas drawn by the browser, and pictures that open."""
-    app.connect("html-page-context", link_pictures)
+    """Have formulas drawn by the browser, and pages tidied."""
+    app.connect("html-page-context", tidy)
     app.add_html_math_renderer("mathml", (draw_formula, None), (draw_formula, None))

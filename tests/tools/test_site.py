@@ -44,7 +44,7 @@ def test_every_notebook_has_a_page_with_all_its_figures(site):
             for cell in nbformat.read(path, as_version=4).cells
             for output in cell.get("outputs", [])
         )
-        shown = re.findall(r'<img alt="Figure\. [^"]{10,}"', text)
+        shown = re.findall(r'<img alt="Figure of “[^"]{2,}”: [^"]{10,}"', text)
         assert len(shown) == stored, path.name
 
 
@@ -99,12 +99,73 @@ PAGES = [
     *("api/metrics.html", "tools/benchmark/RESULTS.html", "models/README.html"),
 ]
 
+JUDGED = [
+    *("index.html", "notebooks/03_compare_vectors.html", "gallery/index.html"),
+    *("api/timing.html", "search.html?q=centroid", "models/README.html"),
+    *("notebooks/README.html", "tools/benchmark/EXTRACTION.html"),
+    "notebooks/solutions/03_compare_vectors_solutions.html",
+]
+
 
 def test_pages_fit_a_phone(visit):
     page = visit("index.html", 360)
     for name in PAGES:
         page.goto(page.url.rsplit("/pages/", 1)[0] + f"/pages/{name}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "names"), [(390, "light", JUDGED), (1400, "dark", JUDGED[:5])]
+)
+def test_whatever_axe_core_knows_of_is_all_right(visit, width, scheme, names):
+    pytest.importorskip("axe_playwright_python")
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit("index.html", width, color_scheme=scheme)
+    root = page.url.removesuffix("index.html")
+    for name in names:
+        page.goto(root + name)
+        # Not `preload`: a page from the disk may not read its style sheets.
+        options = {"preload": False, "resultTypes": ["violations"]}
+        found = Axe().run(page, options=options)
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+
+def test_letters_are_large_enough_on_a_phone(visit):
+    page = visit("notebooks/03_compare_vectors.html", 390)
+    size = "part => parseFloat(getComputedStyle(part).fontSize)"
+    assert page.locator("article p").first.evaluate(size) >= 16
+    assert page.locator("article pre").first.evaluate(size) >= 12
+    page.goto(page.url.replace("notebooks/03_compare_vectors", "index"))
+    assert page.locator("article td").first.evaluate(size) >= 13
+
+
+def test_every_icon_is_drawn_and_nothing_is_there_that_no_page_needs(visit, site):
+    page = visit("notebooks/03_compare_vectors.html", 390)
+    drawn = """[...document.querySelectorAll("[class*='fa-']")].map(icon =>
+      [icon.className, getComputedStyle(icon, "::before").maskImage])"""
+    icons = page.evaluate(drawn)
+    assert icons
+    assert [name for name, mask in icons if "data:image/svg" not in mask] == []
+    assert not list(site.rglob("*fontawesome*"))
+    assert not (site / "_static" / "locales").exists()
+
+
+def test_the_keyboard_reaches_figures_and_solutions(visit):
+    page = visit("notebooks/03_compare_vectors.html", 1400)
+    page.locator("a.picture").first.focus()
+    assert page.evaluate("document.activeElement.matches('a.picture')")
+    fold = page.locator("details.fold", has_text="With its outputs").first
+    fold.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert fold.locator("pre").first.is_visible()
+
+
+def test_a_table_names_its_groups_and_has_no_empty_headers(visit):
+    page = visit("index.html", 1400)
+    assert page.locator("tr.group th[scope=colgroup]").count() == 5
+    heads = page.locator("article th").all_inner_texts()
+    assert [head for head in heads if not head.strip()] == []
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
@@ -221,14 +282,15 @@ def test_a_figure_is_named_by_the_text_below_it_and_a_widget_left_out(sources):
     cell = sources.notebook_page(LESSON).cells[2]
     assert [list(output.data) for output in cell.outputs] == [["image/jpeg"]]
     alt = cell.metadata["mystnb"]["image"]["alt"]
-    assert alt == "Figure. All three are here. More follow."
+    assert alt == "Figure of “1. Count”: All three are here. More follow."
 
 
 def test_a_sentence_does_not_end_at_no_7():
     text = (
         "No. 7 finds bottles and no. 8 keys, in several colours and in several places."
     )
-    assert describe_figure(f"{text} The others have no name.") == f"Figure. {text}"
+    described = describe_figure(f"{text} The others have no name.", "### Look")
+    assert described == f"Figure of “Look”: {text}"
 
 
 def test_checks_and_solutions_are_folded(sources):

@@ -6,5 +6,6 @@ build uses them:
 - ``launch``: the repository's address, and what follows from it: buttons, Colab's cell
 - ``sources``: a folder of copies that Sphinx can read; nothing is executed
 - ``gallery``: the pages of the pictures, with thumbnails
+- ``finish``: leaves out what the theme brings and no page needs
 - ``check``: reads the built pages as a browser would: links, anchors, alternative texts
 """

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tools.site.check import find_faults
+from tools.site.finish import finish
 from tools.site.launch import check_repository, read_repository
 from tools.site.sources import Sources
 
@@ -70,11 +71,7 @@ def build(target: Path, repository: str = "") -> int:
         sources.mkdir()
         Sources(ROOT, sources, repository).write()
         run_sphinx(sources, pages, repository)
-        (pages / ".buildinfo").unlink(missing_ok=True)
-        for pattern in ("*.html", "*/*.map"):  # templates, and what debuggers read
-            for file in (pages / "_static").glob(pattern):
-                file.unlink()
-        (pages / ".nojekyll").touch()  # or GitHub Pages would leave `_static` out
+        finish(pages)
         if faults := find_faults(pages):
             raise ValueError("\n".join(faults))
         shutil.rmtree(target, ignore_errors=True)

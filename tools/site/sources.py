@@ -91,13 +91,13 @@ def plain(markdown: str) -> str:
     return re.sub(r"[*`]|(?m:^[>#]+ *)", "", text)
 
 
-def describe_figure(text: str) -> str:
-    """Alternative text of a figure: how the text below it begins.
+def describe_figure(text: str, heading: str) -> str:
+    """Alternative text of a figure: its section, and how the text below it begins.
 
     Examples
     --------
-    >>> describe_figure("**Lower right** is better. Read it like a map.")
-    'Figure. Lower right is better. Read it like a map.'
+    >>> describe_figure("**Lower right** is better. Read it like a map.", "## Choose")
+    'Figure of “Choose”: Lower right is better. Read it like a map.'
     """
     paragraphs = (part for part in text.split("\n\n") if part.strip())
     first = plain(next(paragraphs, "")).replace("\n", " ").strip()
@@ -105,7 +105,7 @@ def describe_figure(text: str) -> str:
     taken = sentences[0]
     if len(taken) < SHORT and len(sentences) > 1:
         taken += " " + sentences[1]
-    return f"Figure. {taken}"
+    return f"Figure of “{plain(heading)}”: {taken}"
 
 
 def fold(title: str, content: str) -> str:
@@ -251,13 +251,16 @@ class Sources:
             "pygments_lexer": "ipython3",  # knows %run
         }
         cells = notebook.cells
+        heading = ""
         for position, cell in enumerate(cells):
             if cell.cell_type == "markdown":
+                headings = re.findall(r"(?m)^#+ .*", cell.source)
+                heading = headings[-1] if headings else heading
                 cell.source = self.relink(cell.source, name)
                 self.save_attachments(cell, name)
             else:
                 below = cells[position + 1] if position + 1 < len(cells) else None
-                self.prepare_outputs(cell, below)
+                self.prepare_outputs(cell, below, heading)
         navigation = [cell for cell in cells if "navigation" in tags(cell)]
         for cell in navigation[:1]:
             cell.source += f"\n\n{self.starts(name)}"
@@ -275,7 +278,9 @@ class Sources:
             path.write_bytes(base64.b64decode(next(iter(data.values()))))
             cell.source = cell.source.replace(f"(attachment:{file})", f"({target})")
 
-    def prepare_outputs(self, cell: NotebookNode, below: NotebookNode | None) -> None:
+    def prepare_outputs(
+        self, cell: NotebookNode, below: NotebookNode | None, heading: str
+    ) -> None:
         """Fold checks, name figures, and leave out what only a kernel can show."""
         cell.outputs = [
             output for output in cell.outputs if WIDGET not in output.get("data", {})
@@ -285,7 +290,7 @@ class Sources:
         if any(PICTURES & set(output.get("data", {})) for output in cell.outputs):
             text = below.source if below and below.cell_type == "markdown" else ""
             text = text or plain(cell.source.split("\n")[0])
-            cell.metadata["mystnb"] = {"image": {"alt": describe_figure(text)}}
+            cell.metadata["mystnb"] = {"image": {"alt": describe_figure(text, heading)}}
 
     def add_solutions(self, cells: list[NotebookNode], name: str) -> None:
         """Put each exercise's solution behind a fold below it."""
