@@ -1,8 +1,15 @@
 """What starts the lessons with one click.  Nothing is built here."""
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import nbformat
 import pytest
@@ -163,3 +170,74 @@ def test_the_site_is_published_by_official_actions_alone():
     for line in (step.get("run", "") for step in jobs["build"]["steps"]):
         for file in re.findall(r"[\w/.-]+\.txt", line):
             assert (ROOT / file).exists()
+
+
+# ---------------------------------------------------------- tried, as far as it goes
+
+RUNS_COLAB = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in sys.argv[1:]:
+    shell.run_cell(cell).raise_error()
+"""
+
+
+def test_colab_s_cell_leads_from_an_empty_folder_to_a_lesson(tmp_path):
+    """The copy comes from this disk; pip finds all that it wants, or fails."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this folder is no clone")
+    lesson = "%run ../utils/start.py\nfrom utils.gallery import IMAGES; print(IMAGES)"
+    cell = launch.colab_cell(ROOT.as_uri())
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS_COLAB, cell, lesson],
+        cwd=tmp_path,
+        env=os.environ | {"PIP_NO_INDEX": "1", "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(tmp_path / "lookalike" / "images") in done.stdout
+    assert "ERROR" not in done.stdout + done.stderr
+
+
+def test_what_the_container_copies_is_enough_to_start_jupyterlab(tmp_path):
+    home = tmp_path / "lookalike"
+    (home / "output").mkdir(parents=True)
+    for step in steps("COPY"):
+        *names, _ = (name for name in step.split() if not name.startswith("--"))
+        for name in names:
+            (home / name).parent.mkdir(exist_ok=True)
+            (home / name).symlink_to(ROOT / name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        part.replace("0.0.0.0", "127.0.0.1").replace("8888", str(port))
+        for part in json.loads(steps("CMD")[0])
+    ]
+    settings = {"JUPYTER_TOKEN": "known", "JUPYTER_RUNTIME_DIR": str(tmp_path / "run")}
+    settings |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--allow-root"],
+            cwd=home,
+            env=os.environ | settings,
+            stdout=log,
+            stderr=log,
+        )
+    address = f"http://127.0.0.1:{port}/api/contents/notebooks?content=1&token=known"
+    try:
+        for _ in range(300):
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            try:
+                with urlopen(address) as answer:
+                    listed = json.load(answer)["content"]
+                break
+            except URLError:
+                time.sleep(0.1)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert "01_look_at_the_images.ipynb" in [file["name"] for file in listed]
