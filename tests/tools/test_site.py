@@ -315,6 +315,12 @@ def test_a_lesson_says_how_to_run_it(sources):
     assert launch.colab_cell(ADDRESS) in first
 
 
+def test_the_first_page_leads_to_the_first_lesson(sources):
+    text = sources.begin("# Count\n\n![a dot](dot.gif)\n\nMore ![dot](dot.gif)")
+    first = f"![a dot](dot.gif)\n\n**[Read the first lesson]({LESSON})**"
+    assert f"{first}, or run it: [your computer](#start)\n\nMore" in text
+
+
 def test_a_picture_that_a_text_brings_along_is_saved(sources):
     cell = new_markdown_cell("![a dot](attachment:dot.gif)")
     cell["attachments"] = {"dot.gif": {"image/gif": DOT}}

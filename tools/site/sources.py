@@ -322,6 +322,8 @@ class Sources:
         for name in self.markdown:
             text = (self.root / name).read_text(encoding="utf-8")
             text = self.relink(text, name)
+            if name == "README.md":
+                text = self.begin(text)
             self.put(self.pages[name], text + self.contents(name))
         solved = [Path(name).stem for name in self.notebooks if "/solutions/" in name]
         self.put(FOLDERS["notebooks/solutions"], page(SOLUTIONS, solved))
@@ -334,6 +336,17 @@ class Sources:
             self.root / "images",
             self.folder / "gallery",
             self.folder / "_extra" / "gallery" / "thumbnails",
+        )
+
+    def begin(self, text: str) -> str:
+        """The first page with a way into the first lesson below its first picture."""
+        lesson = f"notebooks/{find_lessons(self.root / 'notebooks')[0].name}"
+        places = launch.buttons(self.repository, lesson) | {"your computer": "#start"}
+        line = f"**[Read the first lesson]({lesson})**, or run it: " + " · ".join(
+            f"[{place}]({address})" for place, address in places.items()
+        )
+        return re.sub(
+            r"(?m)^!\[.*$", lambda found: f"{found[0]}\n\n{line}", text, count=1
         )
 
     def put(self, name: str, text: str) -> None:
