@@ -2,17 +2,15 @@
 
 WRONG_ANSWERS = {
     1: {
-        "lambda hit: f'<p>{hit.rank}. {hit.label}</p>'": "becomes markup",
-        "lambda hit: html.escape(f'<p>{hit.rank}. {hit.label}</p>')": "the whole",
-        "lambda hit: f'<p>{hit.rank}. {hit.label.replace(chr(60), str())}</p>'": (
-            "ampersand"
+        "lambda frame: frame": "where the picture ends",
+        "lambda f: np.array(f) / [200, 100, 200, 100]": "where the picture ends",
+        "lambda f: np.clip(np.array(f) / [200, 100, 200, 100], 0, 1)": "dragged from",
+        "lambda f: np.sort(np.clip(np.reshape(f, (2, 2)) / 200, 0, 1), axis=0).ravel()": (
+            "half of the height"
         ),
-        "lambda hit: f'<p>{hit.rank}. {html.escape(html.escape(hit.label))}</p>'": (
-            "only once"
-        ),
-        "lambda hit: f'<p>{html.escape(hit.label)}</p>'": "form asked for",
-        "lambda hit: hit": "return a string",
-        "lambda hit: None": "return",
+        "lambda f: (0.1, 0.1, 0.6, 0.6)": "not the right place",
+        "lambda f: f[:2]": "4 numbers",
+        "lambda f: None": "return",
     },
     2: {
         "sum(nearest(nearest(id)) == id for id in range(len(search)))": "all pictures",
