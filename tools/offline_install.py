@@ -225,10 +225,7 @@ def install(folder: Path) -> int:
         env={**os.environ, "PATH": path},
     ).returncode
     command = python.with_name("jupyter").relative_to(folder / "lookalike")
-    print(
-        f"\nStart, in the folder {folder / 'lookalike'}:\n\n"
-        f"  {command} lab --config=jupyter_server_config.py"
-    )
+    print(f"\nStart, in the folder {folder / 'lookalike'}:\n\n  {command} lab")
     return status
 
 

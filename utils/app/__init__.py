@@ -1,4 +1,5 @@
-"""The interactive query: `query` answers, `page` says it in HTML, `widgets` shows it.
+"""The interactive query: `query` answers, `page` puts it in words, `widgets` shows it.
 
-`explore` draws a map of the collection.  `style.css` is the app's style sheet.
+`app.js` is the page of `widgets`, `style.css` its style sheet.  `explore` draws a map
+of the collection.
 """

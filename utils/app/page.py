@@ -1,43 +1,32 @@
-"""What the query app says and shows: words and HTML, without a widget.
+"""What the query app says, and what its page gets: sentences and plain values.
 
-Names, labels and messages come from outside: they are shortened and escaped here.
+No HTML is made here: `app.js` shows every name, label and sentence as text.
 """
 
-import base64
 import os
-from html import escape
+import re
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from utils import images
-from utils.app.query import Answer, QueryHandler, Question
+from utils.app.query import ALPHA, BETA, GAMMA, Answer, QueryHandler, Question
 from utils.collection.folders import clean_path
 from utils.collection.hits import Hit
 from utils.errors import PictureError, printable
 from utils.gallery import ROOT
 from utils.images import PictureSource
 
-SIDE, SMALL_SIDE = 136, 76  # pixels of a result's picture, and of a sample's
+SIDE, SMALL_SIDE, QUERY_SIDE = 320, 112, 640  # pixels: two for each of the page's
 MAX_NAME = 60  # characters of a file's name that are shown
 NO_LABEL = "no label"
-# What Jupyter lets through by default (10 MiB), less what else is in the message.
-UPLOAD_LIMIT = 10_000_000
-
-
-def style_html() -> str:
-    """Return the style sheet as an element of the page."""
-    sheet = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    return f"<style>\n{sheet}</style>"
-
-
-def upload_limit() -> int:
-    """Return how many bytes a file may have to get through, as far as we can know.
-
-    A kernel cannot ask the server that it runs under.  `jupyter_server_config.py`
-    tells it, by the variable LOOKALIKE_UPLOAD_LIMIT; without it, we take what Jupyter
-    lets through on its own.
-    """
-    said = os.environ.get("LOOKALIKE_UPLOAD_LIMIT", "")
-    return int(said) if said.isdecimal() else UPLOAD_LIMIT
+# Distances of unit vectors: 0 is the same, √2 is at right angles, a cosine of 0.
+FAR = 2**0.5
+SCALES = {
+    "cosine": "Bars: similarity (cosine) from 0 to 1. Longer is nearer.",
+    "Euclidean": f"Bars: distance from 0 to {FAR:.2f}. Shorter is nearer.",
+}
 
 
 def find_file(path: str | os.PathLike) -> Path:
@@ -56,99 +45,127 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
 
 
+def quoted(words: str) -> str:
+    """Return words that somebody typed, to be shown."""
+    return f"“{shorten(words)}”"
+
+
 # --- Sentences -------------------------------------------------------------------
 
 
 def about(handler: QueryHandler) -> str:
     """Say what is searched, and by what."""
-    return (
-        f"{len(handler.search)} pictures, {len(handler.labels)} labels, described by "
-        f"{handler.network}."
-    )
+    n, labels = len(handler.search), len(handler.labels)
+    of = f" of {labels} kinds" if labels > 1 else ""
+    return f"{n:,} picture{'s' * (n != 1)}{of}, described by {handler.network}."
 
 
-def upload_hint(largest: int, *, instead: str, is_voila: bool) -> str:
-    """Say beforehand what will arrive, if the app takes `largest` bytes."""
-    limit, most = min(upload_limit(), largest), f"{largest // 1_000_000} MB"
-    text = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {limit // 1_000_000} MB"
-    if limit == largest:
-        return f"{text}."
-    if is_voila:
-        return f"{text}; {most} if Voilà was started in Lookalike's own folder."
-    return (
-        f"{text}. A larger upload may not get through: {instead}, or start "
-        f"Jupyter as the README says (up to {most})."
-    )
+def formats(largest: int) -> str:
+    """Say what files are taken."""
+    return f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {largest / 1e6:g} MB"
 
 
-def summary(name: str, answer: Answer, *, is_upload: bool) -> str:
-    """Say how many pictures were found, how long it took, and what to know."""
-    embedding = f"{1000 * answer.embedding_seconds:.0f} ms to describe the picture"
-    if answer.embedding_seconds == 0:
-        embedding = "its description was known"
-    known = is_upload and answer.itself is not None
-    also = "This very file is in the collection." if known else ""
-    return _found(f"like {name}: {embedding}", answer, also)
+def marks(question: Question) -> str:
+    """Say which pictures refine a search, or nothing."""
+    counts = {"like": len(question.liked), "unlike": len(question.disliked)}
+    return " and ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
-def summary_of_words(words: str, answer: Answer) -> str:
-    """Say how many pictures were found by words alone."""
-    reading = f"{1000 * answer.embedding_seconds:.0f} ms to read the words"
-    return _found(f"for “{shorten(words)}”: {reading}", answer)
+def asked(name: str, question: Question, *, is_picture: bool) -> str:
+    """Say what is searched for: "mug.jpg, a part of it, refined by 2 like"."""
+    if not is_picture:
+        said = [quoted(question.words)]
+    else:
+        said = [name] + ["a part of it"] * (question.box is not None)
+        if question.words:
+            percent = f"{100 * question.weight:.0f} %"
+            said.append(f"mixed with {quoted(question.words)} ({percent})")
+    refined = marks(question)
+    return ", ".join([*said, f"refined by {refined}"] if refined else said)
 
 
-def said_of_mixing(question: Question) -> str:
-    """Say how words were mixed with the picture, or nothing."""
-    if not question.words:
+def formula(question: Question) -> str:
+    """Return Rocchio's formula with the numbers of this question, or nothing."""
+    if not marks(question):
         return ""
-    return f" Mixed with “{shorten(question.words)}”, weight {question.weight:.2f}."
+    said = f"q′ = {ALPHA:g} · query"
+    if liked := len(question.liked):
+        said += f" + {BETA:g} · mean of {liked} like"
+    if disliked := len(question.disliked):
+        said += f" − {GAMMA:g} · mean of {disliked} unlike"
+    return f"{said}, then length 1"
 
 
-def _found(what: str, answer: Answer, also: str = "") -> str:
+def summary(what: str, answer: Answer, *, is_upload: bool, is_picture: bool) -> str:
+    """Say how many pictures were found, how long it took, and what to know."""
     hits, missed = len(answer.hits), len(answer.missed)
-    milliseconds = f"{1000 * answer.search_seconds:.2f} ms to search."
-    said = [f"{hits} picture{'s' * (hits != 1)} {what}, {milliseconds}"]
+    kind = "like" if is_picture else "for"
+    said = [f"{hits} picture{'s' * (hits != 1)} {kind} {what}."]
+    if folded := sum(map(len, answer.folded.values())):
+        ones = "is folded behind its" if folded == 1 else "are folded behind their"
+        said.append(f"{folded} more {ones} near-duplicate{'s' * (folded != 1)}.")
     if missed:
         ones = "nearer one was" if missed == 1 else "nearer ones were"
         said.append(f"{missed} {ones} missed by this index.")
-    return " ".join(filter(None, [*said, also, answer.note]))
+    if is_upload and answer.itself is not None:
+        said.append("This very file is in the collection.")
+    described = "to describe the picture" if is_picture else "to read the words"
+    seconds = f"{1000 * answer.embedding_seconds:.0f} ms {described}"
+    if answer.embedding_seconds == 0:
+        seconds = "Its description was known"
+    said.append(f"{seconds}, {1000 * answer.search_seconds:.2f} ms to search.")
+    return " ".join(filter(None, [*said, answer.note]))
 
 
-# --- HTML ------------------------------------------------------------------------
+def why_not(error: Exception) -> str:
+    """Say an error in a sentence for people, who cannot raise a function's limits."""
+    text = error.args[0] if isinstance(error, KeyError) else str(error)
+    return "Not done: " + re.sub(r",? or raise max_\w+[^.]*", "", printable(str(text)))
 
 
-def picture_html(
-    source: PictureSource, alt: str, *, side: int = SIDE, **limits: int
-) -> str:
-    """Return an <img>, or a box with words where the picture can't be read."""
-    alt, size = escape(alt, quote=True), f"width:{side}px;height:{side}px"
+# --- Pictures and results --------------------------------------------------------
+
+
+def picture(source: PictureSource, side: int, **limits: int) -> bytes | None:
+    """Return a small JPEG of a picture, or None where it can't be read."""
     try:
-        jpeg = images.thumbnail(source, 2 * side, **limits)  # sharp when zoomed
-    except PictureError:
-        words = f"{alt}<br>(can't be shown)"
-        return f'<div class="lookalike-box" style="{size}">{words}</div>'
-    data = base64.b64encode(jpeg).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{alt}" style="{size}">'
+        if isinstance(source, str | os.PathLike):
+            return _of_file(os.fspath(source), side, os.stat(source).st_mtime_ns)
+        return images.thumbnail(source, side, **limits)
+    except (PictureError, OSError):
+        return None
 
 
-def query_html(source: PictureSource, name: str, **limits: int) -> str:
-    """Return the picture that was asked with, and its name."""
-    picture = picture_html(source, f"the query, {name}", **limits)
-    return f"{picture}query: <b>{escape(name)}</b>"
+@lru_cache(maxsize=512)
+def _of_file(path: str, side: int, modified: int) -> bytes:
+    return images.thumbnail(path, side)
 
 
-def result_html(hit: Hit, metric: str, *, missed: bool = False) -> str:
-    """Return a result's picture with its label, score and rank."""
+def card(hit: Hit, question: Question, folded: Iterable[Hit] = ()) -> dict[str, Any]:
+    """Return what the page shows of a result."""
     label = shorten(hit.label or NO_LABEL)
-    word = "distance" if metric == "Euclidean" else "cosine"
-    picture = picture_html(hit.path, f"{label}, {word} {hit.score:.2f}")
-    rank = f"missed, true rank {hit.rank}" if missed else f"rank {hit.rank}"
-    return f"{picture}<b>{escape(label)}</b> {hit.score:.2f}<br><small>{rank}</small>"
+    similar = question.metric == "cosine"
+    share = hit.score if similar else hit.score / FAR
+    score = f"{hit.score:.2f}"
+    return {
+        "id": hit.id,
+        "rank": hit.rank,
+        "label": label,
+        "has_label": bool(hit.label),
+        "name": shorten(hit.path.name),
+        "score": score,
+        "alt": f"{label}, " + (f"{score} similar" if similar else f"distance {score}"),
+        "share": round(min(1, max(0, share)), 3),  # of the bar
+        "picture": picture(hit.path, SIDE),
+        "mark": (hit.id in question.liked) - (hit.id in question.disliked),
+        "folded": [card(other, question) for other in folded],
+    }
 
 
-def status_html(message: str, *, is_error: bool = False, is_busy: bool = False) -> str:
-    """Return the line that says what happened; screen readers announce it."""
-    role, kind = ("alert", " lookalike-alert") if is_error else ("status", "")
-    mark = '<span class="lookalike-busy" aria-hidden="true"></span> ' if is_busy else ""
-    start = f'<div role="{role}" class="lookalike-status{kind}">{mark}'
-    return f"{start}{escape(message)}</div>"
+def small_card(handler: QueryHandler, id: int) -> dict[str, Any] | None:
+    """Return what the page shows of a picture that refines a search, or has gone."""
+    item = handler.search.items.get(id)
+    if item is None:
+        return None
+    label = shorten(item.label or item.path.name)
+    return {"id": id, "label": label, "picture": picture(item.path, SMALL_SIDE)}

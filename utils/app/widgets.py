@@ -1,185 +1,90 @@
 """The interactive query: a small app in a notebook, or a page by itself under Voilà.
 
-It shows and passes values; `utils.app.query` decides, and the words and the HTML are
-in `utils.app.page`.  So the app can be tested without a browser, and whatever it finds
-a program finds, too.
+`QueryApp` passes on what the page asks for (`app.js` sends it) and sets what the page
+shows, as plain values; `utils.app.query` decides, and the words are in
+`utils.app.page`.  So the app can be tested without a browser, and whatever it finds a
+program finds, too.
 
 >>> QueryApp(QueryHandler(search))                                # doctest: +SKIP
 """
 
-import asyncio
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ipywidgets as w
+import anywidget
+import traitlets
 
 from utils.app import page
-from utils.app.query import SCORES, Answer, QueryHandler, Question
-from utils.collection.hits import Hit
+from utils.app.query import SCORES, Answer, Box, QueryHandler, Question
 from utils.errors import LookalikeError, printable
 
 MAX_K = 20
-ANY = "any"  # label
-INDEX_NAMES = {"Flat: exact": "Flat", "IVF: some cells": "IVF", "HNSW: a graph": "HNSW"}
+MAX_TRAIL = 12  # searches to return to
+INDEXES = {
+    "Flat": "Flat: compare with every picture",
+    "IVF": "IVF: look into some cells",
+    "HNSW": "HNSW: walk a graph",
+}
+# What the page may ask for, by the names of methods; see `QueryApp._on_message`.
+ACTS = {
+    *("ask_path", "ask_sample", "ask_id", "ask_words", "choose", "crop"),
+    *("like", "dislike", "unmark", "undo", "clear"),
+    *("go_back", "return_to", "remember_picture"),
+}
 
 
-class Upload(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Upload:
     """A picture that came in."""
 
     name: str
     data: bytes
+    _small: dict[int, bytes | None] = field(default_factory=dict, repr=False)
+
+    def picture(self, side: int, **limits: Any) -> bytes | None:
+        """Return a small JPEG of it, made once."""
+        if side not in self._small:
+            self._small[side] = page.picture(self.data, side, **limits)
+        return self._small[side]
 
 
-class Row(w.HBox):
-    """Widgets side by side, in as many lines as the page's width asks for."""
+class Query(NamedTuple):
+    """What is looked for: a picture or a part of it, words, or both; refined."""
 
-    def __init__(self, children: Iterable[w.Widget] = ()) -> None:
-        super().__init__(list(children), layout=w.Layout(flex_flow="row wrap"))
-        self.add_class("lookalike-row")
+    picture: Upload | int | None = None  # an int is an id
+    words: str = ""
+    box: Box | None = None
+    liked: tuple[int, ...] = ()
+    disliked: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.picture is not None or bool(self.words)
 
 
-class Doors(Row):
-    """Where pictures come in: an upload button, and perhaps a box for a path.
+class QueryApp(anywidget.AnyWidget):
+    """Choose a picture and how to search, see what is like it, and go on from there.
 
-    `on_upload` gets what FileUpload says of the files that were chosen, `on_path` what
-    was typed.
+    `samples` are pictures to begin with.  `paths` offers a box for the path of a file.
+    It opens any picture that this computer's user may read: switch it off where
+    strangers see the page.
     """
 
-    def __init__(
-        self,
-        on_upload: Callable[[Sequence[dict[str, Any]]], None],
-        on_path: Callable[[str], None],
-        *,
-        paths: bool,
-    ) -> None:
-        super().__init__()
-        self._on_files, self._on_typed = on_upload, on_path
-        example = "images/mug/mug_0_5.jpg"
-        self.path = _labelled(w.Text, "or its path", "420px", placeholder=example)
-        self.path.continuous_update = False
-        self.path.observe(self._on_path, "value")
-        self.open_button = _button(
-            "Open", "Search with this file", lambda: on_path(self.path.value), "90px"
-        )
-        self._by_path = [self.path, self.open_button] if paths else []
-        self.renew()
+    _esm = Path(__file__).with_name("app.js")
+    _css = Path(__file__).with_name("style.css")
 
-    def renew(self) -> None:
-        """Put a new upload button in place of one that waits in vain, or of none."""
-        old = getattr(self, "upload", None)
-        self.upload = w.FileUpload(
-            accept="image/*",
-            description="Upload a picture",
-            tooltip="Choose one picture from your disk",
-            layout=w.Layout(width="180px"),
-        )
-        self.upload.observe(self._on_upload, "value")
-        self.children = [self.upload, *self._by_path]
-        if old is not None:
-            _close(old)
-
-    def _on_upload(self, change: dict[str, Any]) -> None:
-        if not change["new"]:  # a dialog that was cancelled, or our own reset below
-            return
-        try:
-            self._on_files(change["new"])
-        finally:
-            self.upload.value = ()  # or the same picture again would not be noticed
-
-    def _on_path(self, change: dict[str, Any]) -> None:
-        if change["new"].strip():  # Enter, or the keyboard's focus goes on
-            self._on_typed(change["new"])
-
-
-class Controls(Row):
-    """How to search; `on_change` is called when that is another question."""
-
-    def __init__(self, handler: QueryHandler, on_change: Callable[[], None]) -> None:
-        super().__init__()
-        self._handler, self._on_change, self._quiet = handler, on_change, False
-        self.k = _number("k, how many", 5, MAX_K)
-        self.index = _labelled(w.Dropdown, "index", "180px", options=INDEX_NAMES)
-        self.nprobe = _number("nprobe", min(4, handler.cells), handler.cells)
-        self.nprobe.disabled = True  # until the index is an IVF
-        self.metric = _labelled(w.Dropdown, "metric", "160px", options=list(SCORES))
-        self.label = _labelled(w.Dropdown, "label", "200px", options=[ANY])
-        self.words = _labelled(w.Text, "words", "300px", placeholder="a red one")
-        self.words.continuous_update = False
-        self.weight = _labelled(
-            w.FloatSlider, "their weight", "300px", value=0.5, max=1, step=0.05
-        )
-        self.weight.continuous_update = False
-        by_words = [self.words, self.weight] if handler.takes_words else []
-        self.children = [self.k, self.index, self.nprobe, self.metric, self.label]
-        self.children += tuple(by_words)
-        self.fill_labels()
-        for control in self.children:
-            control.observe(self._on_control, "value")
-
-    @property
-    def question(self) -> Question:
-        """What the controls say."""
-        return Question(
-            k=self.k.value,
-            index=self.index.value,
-            nprobe=self.nprobe.value,
-            metric=self.metric.value,
-            label=None if self.label.value == ANY else self._labels[self.label.value],
-            words=self.words.value.strip(),
-            weight=self.weight.value,
-        )
-
-    def fill_labels(self) -> None:
-        """Offer the labels of the collection; the one that is chosen stays chosen."""
-        chosen, self._quiet = self.label.value, True
-        self._labels = {page.shorten(label): label for label in self._handler.labels}
-        self.label.options = [ANY, *self._labels]
-        self.label.value = chosen if chosen in self.label.options else ANY
-        self._quiet = False
-
-    def _on_control(self, change: dict[str, Any]) -> None:
-        self.nprobe.disabled = self.index.value != "IVF"
-        if not self._quiet:
-            self._on_change()
-
-
-class Desk(Row):
-    """The picture that is asked with, and what can be done with it."""
-
-    def __init__(
-        self, on_back: Callable[[], None], on_remember: Callable[[], None]
-    ) -> None:
-        super().__init__()
-        self.add_class("lookalike-top")
-        self.layout.display = "none"  # until there is a picture
-        self.query = w.HTML()
-        self.query.add_class("lookalike-query")
-        self.back = _button("Back", "To the picture before this one", on_back)
-        self.name = _labelled(w.Text, "its label", "240px", placeholder="what it is")
-        self.name.continuous_update = False
-        tip = "Add it to the collection, under this label"
-        self.remember = _button("Remember this picture", tip, on_remember, "180px")
-        self.back.disabled = self.remember.disabled = True
-        beside = w.VBox([self.back, Row([self.name, self.remember])])
-        self.children = [self.query, beside]
-
-    def show(self, html: str, *, can_go_back: bool, can_remember: bool) -> None:
-        """Put a picture on the desk."""
-        self.query.value, self.layout.display = html, None
-        self.back.disabled, self.remember.disabled = not can_go_back, not can_remember
-
-
-class QueryApp(w.VBox):
-    """Upload a picture, choose how to search, see what is like it, go on from there.
-
-    `samples` are pictures to begin with, one button each.  `paths` offers a box for the
-    path of a file.  It opens any picture that this computer's user may read: switch it
-    off where strangers see the page.
-    """
+    # What the page shows; bytes are JPEGs.
+    offers = traitlets.Dict().tag(sync=True)  # what can be chosen
+    how = traitlets.Dict().tag(sync=True)  # what is chosen
+    query = traitlets.Dict().tag(sync=True)
+    cards: Any = traitlets.List().tag(sync=True)
+    missed: Any = traitlets.List().tag(sync=True)  # nearer than the last card, not found
+    trail = traitlets.Dict().tag(sync=True)
+    status = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -191,36 +96,26 @@ class QueryApp(w.VBox):
         super().__init__()
         self.handler = handler
         self.answer: Answer | None = None  # what is shown now
-        self.message = ""  # the status line as plain text
+        self.message = ""  # the status line
         self.error: Exception | None = None  # why the last action failed
-        self._picture: Upload | int | None = None  # an int is an id
-        self._before: list[Upload | int] = []
-        # JupyterLab may have a kernel take the messages of two widgets in two threads.
+        self._samples, self._paths = list(samples), paths
+        self._acts = ACTS if paths else ACTS - {"ask_path"}
+        self._question = Question(nprobe=min(4, handler.cells), fold=True)
+        self._now = Query()
+        self._trail: list[Query] = []
+        self._at = -1  # where in the trail we are
+        self._undo: list[Query] = []
+        self._arriving: dict[str, bytearray] = {}  # an upload, piece by piece
+        # JupyterLab may have a kernel take the messages of two pages in two threads.
         self._lock = threading.RLock()
-        # Voilà runs a notebook before there is a page; Jupyter shows it in one.
-        is_voila = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
-        self._seen = not is_voila
-        self._page_call: asyncio.TimerHandle | None = None
-        self._instead = "type its path instead" if paths else "make it smaller"
-
-        self.doors = Doors(self._on_upload, self.ask_path, paths=paths)
-        self.controls = Controls(handler, self._on_control)
-        self.desk = Desk(self.go_back, self.remember_picture)
-        self.about, self.hint, self.status = w.HTML(), w.HTML(), w.HTML()
-        hint = page.upload_hint(
-            handler.limits["max_bytes"], instead=self._instead, is_voila=is_voila
+        self.on_msg(self._on_message)
+        self._offer()
+        self._show_choices()
+        self._say(
+            "Choose a picture to begin, or type what it should show."
+            if handler.takes_words
+            else "Choose a picture to begin."
         )
-        self.hint.value = f"<small>{escape(hint)}</small>"
-        self.about.value = escape(page.about(handler))
-        self.samples = Row([self._sample(path) for path in samples])
-        self.results, self.missed = Row([]), Row([])
-        self.add_class("lookalike")
-        self.children = [
-            w.HTML(page.style_html(), layout=w.Layout(display="none")),
-            *(self.about, self.doors, self.hint, self.samples, self.controls),
-            *(self.status, self.desk, self.results, self.missed),
-        ]
-        self._say("Choose a picture to begin.")
 
     def __repr__(self) -> str:
         return f"QueryApp over {self.handler.search!r}"
@@ -229,7 +124,7 @@ class QueryApp(w.VBox):
 
     def ask(self, data: bytes, name: str = "the picture") -> None:
         """Search with a picture's bytes and show what was found, or why not."""
-        self._try(lambda: self._show(Upload(page.shorten(name), bytes(data))))
+        self._try(lambda: self._start(Upload(page.shorten(name), bytes(data))))
 
     def ask_path(self, path: str | os.PathLike) -> None:
         """Search with the file at a path: from here, or from Lookalike's own folder."""
@@ -239,193 +134,332 @@ class QueryApp(w.VBox):
                 raise LookalikeError("type the path of a picture first.")
             found = page.find_file(path)
             data = self.handler.read(found)
-            return self._show(Upload(page.shorten(found.name), data))
+            return self._start(Upload(page.shorten(found.name), data))
 
         self._try(work)
 
+    def ask_sample(self, position: int) -> None:
+        """Search with one of the samples."""
+        self.ask_path(self._samples[position])
+
     def ask_id(self, id: int) -> None:
         """Search with a picture of the collection: this is how to wander."""
-        self._try(lambda: self._show(id))
+        self._try(lambda: self._start(int(id)))
+
+    def ask_words(self, words: str) -> None:
+        """Search by words alone."""
+        self._try(lambda: self._show(Query(words=words.strip())))
+
+    def choose(self, **changes: Any) -> None:
+        """Change how to search, and ask again.
+
+        `k`, `index`, `nprobe`, `metric`, `labels`, `words`, `weight` and `fold` mean
+        what they mean to a `Question`.  Numbers out of range become the nearest that
+        are not.
+        """
+        self._try(lambda: self._choose(changes))
+
+    def crop(self, box: Sequence[float] | None) -> None:
+        """Search for a part of the picture, as in `Question.box`; None: for all."""
+        part = None if box is None else tuple(map(float, box))
+        self._try(lambda: self._refine(box=part))
+
+    def like(self, id: int) -> None:
+        """Ask for more like this picture of the collection."""
+        self._try(lambda: self._mark(id, liked=True))
+
+    def dislike(self, id: int) -> None:
+        """Ask for less like this picture of the collection."""
+        self._try(lambda: self._mark(id, disliked=True))
+
+    def unmark(self, id: int) -> None:
+        """Neither like nor dislike a picture any more."""
+        self._try(lambda: self._mark(id))
+
+    def undo(self) -> None:
+        """Take back the last refinement: a part, a like or a dislike."""
+        with self._lock:
+            if self._undo:
+                old = self._undo[-1]
+                parts = {"box": old.box, "liked": old.liked, "disliked": old.disliked}
+                self._try(lambda: self._refine(back=True, **parts))
+
+    def clear(self) -> None:
+        """Search with the query as it came: whole, and nothing liked or disliked."""
+        self._try(lambda: self._refine(box=None, liked=(), disliked=()))
 
     def go_back(self) -> None:
-        """Return to the picture before this one."""
+        """Return to the search before this one."""
         with self._lock:
-            if self._before:
-                self._try(lambda: self._show(self._before[-1], back=True))
+            if self._at > 0:
+                self.return_to(self._at - 1)
 
-    def remember_picture(self) -> None:
-        """Add the picture that came in to the collection, under the label typed."""
-        self._try(self._remember)
+    def return_to(self, position: int) -> None:
+        """Return to a search of the trail, with its part and its refinement."""
+        self._try(lambda: self._show(self._trail[position], at=position))
 
-    # --- When a page comes back --------------------------------------------------
+    def remember_picture(self, label: str = "") -> None:
+        """Add the picture that came in to the collection, under a label."""
+        self._try(lambda: self._remember(label))
 
-    def get_state(
-        self, key: str | Iterable[str] | None = None, drop_defaults: bool = False
-    ) -> dict[str, Any]:
-        """Return what a page shows; one that asks for all of it has just connected.
+    # --- What the page asks for --------------------------------------------------
 
-        That is how we learn of an upload that was too large.  Jupyter answers it by
-        closing the connection; the page connects again, and its button hangs, waiting
-        for an answer to that upload.
+    def _on_message(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """Do what the page asks for, and tell it when that is done."""
+        act, values = content.get("act"), content.get("values", {})
+        if act == "upload":
+            self._try(lambda: self._take(**values, piece=buffers[0]), quiet=True)
+        elif act in self._acts:
+            self._try(lambda: getattr(self, act)(**values), quiet=True)
+        self.send({"done": content.get("call")})
+
+    def _take(
+        self, piece: Any, *, name: str, size: int, start: int, files: int = 1
+    ) -> None:
+        """Take a piece of an upload; one message of all its bytes may be too long.
+
+        Jupyter closes the connection at a message of 10 MiB.
         """
-        if key is None and self.comm is not None and self._page_call is None:
-            try:  # not now: our caller is looking through all widgets
-                loop = asyncio.get_running_loop()
-                self._page_call = loop.call_later(0.2, self._on_page)
-            except RuntimeError:  # no loop, so there is no page either
-                pass
-        return super().get_state(key, drop_defaults)
-
-    def _on_page(self) -> None:
-        """Put a new upload button in place, and say what may have happened."""
-        self._page_call, was_seen, self._seen = None, self._seen, True
-        if not was_seen:
+        if size > self.handler.limits["max_bytes"]:
+            self._arriving.clear()
+            most = page.formats(self.handler.limits["max_bytes"])
+            raise LookalikeError(f"{page.shorten(name)} is too large: choose {most}.")
+        if start == 0:  # one that was broken off is dropped
+            self._arriving = {name: bytearray()}
+        arrived = self._arriving.get(name)
+        if arrived is None or len(arrived) != start:
+            raise LookalikeError(
+                f"{page.shorten(name)} did not arrive whole; try again."
+            )
+        arrived += piece
+        if len(arrived) < size:
             return
-        self.doors.renew()
-        self.error = LookalikeError(
-            "The page lost touch with Jupyter, and is back. If you were uploading a "
-            f"picture, it was too large to get through: {self._instead}."
-        )
-        self._say(str(self.error))
+        self._arriving.clear()
+        self.ask(bytes(arrived), name)
+        if files > 1:
+            self._say(f"{self.message} (The first of {files} files.)")
 
-    # --- Callbacks: they pass values on, nothing else ----------------------------
+    # --- Asking ------------------------------------------------------------------
 
-    def _on_upload(self, files: Sequence[dict[str, Any]]) -> None:
-        self.ask(files[0]["content"], files[0]["name"])
-        if len(files) > 1:
-            self._say(f"{self.message} (The first of {len(files)} files.)")
+    def _try(self, work: Callable[[], str | None], *, quiet: bool = False) -> None:
+        """Do something; whatever happens, say it in a sentence.
 
-    def _on_control(self) -> None:
-        if self._picture is not None or self.controls.question.words:
-            self._try(lambda: self._show(self._picture))
-
-    # --- Asking and showing ------------------------------------------------------
-
-    def _try(self, work: Callable[[], str]) -> None:
-        """Do something that takes a moment; whatever happens, say it in a sentence."""
-        with self._lock:
-            self.error = None
-            self._say("Working …", is_busy=True)
+        What is `quiet` says something itself, unless it fails.
+        """
+        with self._lock, self.hold_sync():
+            if not quiet:
+                self.error = None
             try:
-                self._say(work())
+                if (said := work()) is not None:
+                    self._say(said)
             except (LookalikeError, ValueError, KeyError, OSError) as error:
                 self.error = error
-                text = error.args[0] if isinstance(error, KeyError) else str(error)
-                self._say(f"Not done: {text}")
+                self._say(page.why_not(error))
             except Exception as error:  # noqa: BLE001, a traceback would end in a log
                 self.error = error
                 kind = type(error).__name__
                 self._say(f"Not done, by a mistake of this program: {kind}: {error}")
 
-    def _show(self, picture: Upload | int | None, *, back: bool = False) -> str:
-        """Ask, and put the answer in place of the last one; return what to say."""
-        handler, question = self.handler, self.controls.question
-        if picture is None:  # words alone
-            self.answer = handler.answer_words(question)
-            self._replace_results(self.answer, question.metric)
-            return page.summary_of_words(question.words, self.answer)
-        is_upload = isinstance(picture, Upload)
-        source: bytes | Path
+    def _start(self, picture: Upload | int) -> str:
+        """Search with a new picture; words that are there go on being mixed in."""
+        return self._show(Query(picture, self._now.words))
+
+    def _choose(self, changes: dict[str, Any]) -> str:
+        words = changes.pop("words", self._now.words).strip()
+        limits = {"k": MAX_K, "nprobe": self.handler.cells}
+        for name in limits.keys() & changes.keys():
+            changes[name] = min(max(1, int(changes[name])), limits[name])
+        if "labels" in changes:  # the page knows them as they are shown
+            by_name = {page.shorten(label): label for label in self.handler.labels}
+            chosen = changes["labels"]
+            changes["labels"] = tuple(by_name.get(label, label) for label in chosen)
+        if "weight" in changes:
+            changes["weight"] = min(max(0.0, float(changes["weight"])), 1.0)
+        question = replace(self._question, **changes)
+        is_new = self._now.picture is None and words != self._now.words
+        at = None if is_new else self._at
+        return self._show(self._now._replace(words=words), question, at=at)
+
+    def _mark(self, id: int, *, liked: bool = False, disliked: bool = False) -> str:
+        self.handler.search.path_of(id)  # says which ids there are
+        now = self._now
+        others = [tuple(i for i in ids if i != id) for ids in (now.liked, now.disliked)]
+        return self._refine(
+            liked=others[0] + (id,) * liked, disliked=others[1] + (id,) * disliked
+        )
+
+    def _refine(self, *, back: bool = False, **changes: Any) -> str:
+        """Change the query that is shown, in a way that can be undone."""
+        if not self._now:
+            raise LookalikeError("choose a picture first.")
+        now, undo = self._now, self._undo
+        said = self._show(now._replace(**changes), at=self._at)
+        self._undo = undo[:-1] if back else [*undo, now]
+        self._show_query()
+        return said
+
+    def _show(
+        self, query: Query, question: Question | None = None, *, at: int | None = None
+    ) -> str:
+        """Ask, and put the answer in place of the last one; return what to say.
+
+        `at` is the place of the query in the trail; without it, it is a new one.  If
+        there is no answer, nothing has changed.
+        """
+        question = replace(
+            question or self._question,
+            **{name: getattr(query, name) for name in ("words", "box")},
+            **{name: getattr(query, name) for name in ("liked", "disliked")},
+        )
+        answer = self._ask(query.picture, question) if query else None
+        if at is None or at != self._at:
+            self._undo = []
+        if query:
+            self._place(query, at)
+        self._now, self._question, self.answer = query, question, answer
+        self._show_choices()
+        self._show_query()
+        self._show_answer()
+        if answer is None:
+            return "Choose a picture to begin."
+        is_upload, is_picture = self._is_upload, query.picture is not None
+        return page.summary(
+            self.query["said"], answer, is_upload=is_upload, is_picture=is_picture
+        )
+
+    def _ask(self, picture: Upload | int | None, question: Question) -> Answer:
+        if picture is None:
+            return self.handler.answer_words(question)
         if isinstance(picture, Upload):
-            name, source = picture
-            answer = handler.answer(source, question, name=name)
-        else:
-            source = handler.search.path_of(picture)
-            name = page.shorten(source.name)
-            answer = handler.answer_id(picture, question)
-        if back:
-            self._before.pop()
-        elif self._picture is not None and self._picture != picture:
-            self._before.append(self._picture)
-        self._picture, self.answer = picture, answer
-        self._replace_results(answer, question.metric)
-        self.desk.show(
-            page.query_html(source, name, **handler.limits),
-            can_go_back=bool(self._before),
-            can_remember=is_upload,
-        )
-        said = page.summary(name, answer, is_upload=is_upload)
-        return said + page.said_of_mixing(question)
+            return self.handler.answer(picture.data, question, name=picture.name)
+        return self.handler.answer_id(picture, question)
 
-    def _replace_results(self, answer: Answer, metric: str) -> None:
-        """Show new tiles.  A late click on an old one must not hit a new picture."""
-        old = [*self.results.children, *self.missed.children]
-        self.results.children = [self._result(hit, metric) for hit in answer.hits]
-        self.missed.children = [
-            self._result(hit, metric, missed=True) for hit in answer.missed
-        ]
-        for tile in old:
-            _close(tile)
+    def _place(self, query: Query, at: int | None) -> None:
+        """Put a query into the trail: at its place, or after the one we come from."""
+        if at is not None and self._trail:
+            self._at = at
+            self._trail[at] = query
+            return
+        self._at += 1
+        self._trail.insert(self._at, query)
+        if len(self._trail) > MAX_TRAIL:
+            gone = 0 if self._at else len(self._trail) - 1
+            del self._trail[gone]
+            self._at -= gone == 0
 
-    def _result(self, hit: Hit, metric: str, *, missed: bool = False) -> w.VBox:
-        tile = _tile(
-            page.result_html(hit, metric, missed=missed),
-            f"More: missed {hit.rank}" if missed else f"More like no. {hit.rank}",
-            f"Search with this {page.shorten(hit.label or page.NO_LABEL)}",
-            lambda: self.ask_id(hit.id),
-        )
-        if missed:
-            tile.add_class("lookalike-missed")
-        return tile
-
-    def _sample(self, path: str | os.PathLike) -> w.VBox:
-        name = page.shorten(Path(path).stem)
-        html = page.picture_html(path, f"sample {name}", side=page.SMALL_SIDE)
-        return _tile(html, name, "Search with this sample", lambda: self.ask_path(path))
-
-    def _remember(self) -> str:
-        picture = self._picture
+    def _remember(self, label: str) -> str:
+        picture = self._now.picture
         if not isinstance(picture, Upload):
             raise LookalikeError("upload a picture first, or type its path.")
-        hit = self.handler.remember(picture.data, self.desk.name.value)
-        self.controls.fill_labels()
-        self.about.value = escape(page.about(self.handler))
-        self._show(picture)
+        hit = self.handler.remember(picture.data, label)
+        self._offer()
+        self._show(self._now, at=self._at)
         label = hit.label or page.NO_LABEL
         return f"Remembered as number {hit.id}, {label}. It now finds itself."
 
-    def _say(self, text: str, *, is_busy: bool = False) -> None:
+    # --- Showing -----------------------------------------------------------------
+
+    @property
+    def _is_upload(self) -> bool:
+        return isinstance(self._now.picture, Upload)
+
+    def _offer(self) -> None:
+        """Tell the page what can be chosen: labels come and go."""
+        handler, limits = self.handler, self.handler.limits
+        counts = Counter(label for label in handler.search.labels if label)
+        self.offers = {
+            "about": page.about(handler),
+            "formats": page.formats(limits["max_bytes"]),
+            "max_bytes": limits["max_bytes"],
+            "samples": [
+                {
+                    "name": page.shorten(Path(path).stem),
+                    "picture": page.picture(path, page.SMALL_SIDE),
+                }
+                for path in self._samples
+            ],
+            "labels": [
+                {"name": page.shorten(label), "count": counts[label]}
+                for label in sorted(counts)
+            ],
+            "paths": self._paths,
+            "words": handler.takes_words,
+            "remember": handler.keep_in is not None,
+            "max_k": MAX_K,
+            "cells": handler.cells,
+            "indexes": INDEXES,
+            "metrics": list(SCORES),
+            "scales": page.SCALES,
+        }
+
+    def _show_choices(self) -> None:
+        names = ("k", "index", "nprobe", "metric", "words", "weight", "fold")
+        how = {name: getattr(self._question, name) for name in names}
+        self.how = how | {"labels": [page.shorten(x) for x in self._question.labels]}
+
+    def _show_query(self) -> None:
+        now, question = self._now, self._question
+        self.query = {}
+        if now:
+            name, is_picture = self._name(now.picture), now.picture is not None
+            self.query = {
+                "name": name,
+                "said": page.asked(name, question, is_picture=is_picture),
+                "picture": self._picture(now.picture, page.QUERY_SIDE),
+                "is_picture": is_picture,
+                "box": now.box,
+                "liked": self._small_cards(now.liked),
+                "disliked": self._small_cards(now.disliked),
+                "formula": page.formula(question),
+                "can_undo": bool(self._undo),
+                "can_remember": self._can_remember,
+            }
+        self.trail = {
+            "at": self._at,
+            "items": [
+                {
+                    "name": self._name(query.picture)
+                    or f"“{page.shorten(query.words)}”",
+                    "picture": self._picture(query.picture, page.SMALL_SIDE),
+                    "is_picture": query.picture is not None,
+                    "box": query.box,
+                    "marks": len(query.liked) + len(query.disliked),
+                }
+                for query in self._trail
+            ],
+        }
+
+    @property
+    def _can_remember(self) -> bool:
+        is_known = self.answer is not None and self.answer.itself is not None
+        return self._is_upload and not is_known and self.handler.keep_in is not None
+
+    def _show_answer(self) -> None:
+        answer, question = self.answer, self._question
+        self.cards, self.missed = [], []
+        if answer is not None:
+            self.cards = [
+                page.card(hit, question, answer.folded.get(hit.id, ()))
+                for hit in answer.hits
+            ]
+            self.missed = [page.card(hit, question) for hit in answer.missed]
+
+    def _name(self, picture: Upload | int | None) -> str:
+        if isinstance(picture, Upload):
+            return picture.name
+        item = None if picture is None else self.handler.search.items.get(picture)
+        return "" if item is None else page.shorten(item.path.name)
+
+    def _picture(self, picture: Upload | int | None, side: int) -> bytes | None:
+        if isinstance(picture, Upload):
+            return picture.picture(side, **self.handler.limits)
+        item = None if picture is None else self.handler.search.items.get(picture)
+        return None if item is None else page.picture(item.path, side)
+
+    def _small_cards(self, ids: Iterable[int]) -> list[dict[str, Any]]:
+        cards = (page.small_card(self.handler, id) for id in ids)
+        return [card for card in cards if card is not None]
+
+    def _say(self, text: str) -> None:
         self.message = printable(text)
-        self.status.value = page.status_html(
-            self.message, is_error=self.error is not None, is_busy=is_busy
-        )
-
-
-# --- Parts -----------------------------------------------------------------------
-
-
-def _tile(html: str, name: str, tooltip: str, on_click: Callable[[], None]) -> w.VBox:
-    """Return a picture with a button below it; both can be clicked."""
-    tile = w.VBox([w.HTML(html), _button(name, tooltip, on_click)])
-    tile.add_class("lookalike-tile")
-    return tile
-
-
-def _button(
-    description: str, tooltip: str, on_click: Callable[[], None], width: str = ""
-) -> w.Button:
-    layout = w.Layout(width=width or None)
-    button = w.Button(description=description, tooltip=tooltip, layout=layout)
-    button.on_click(lambda _: on_click())
-    return button
-
-
-def _labelled(
-    kind: type[w.Widget], description: str, width: str, **options: Any
-) -> w.Widget:
-    style, layout = {"description_width": "initial"}, w.Layout(width=width)
-    return kind(description=description, style=style, layout=layout, **options)
-
-
-def _number(description: str, value: int, largest: int) -> w.BoundedIntText:
-    bounds = {"value": value, "min": 1, "max": largest, "continuous_update": False}
-    return _labelled(w.BoundedIntText, description, "max-content", **bounds)
-
-
-def _close(widget: w.Widget) -> None:
-    """Close a widget with all that belongs to it, so that nothing stays in memory."""
-    for child in getattr(widget, "children", ()):
-        _close(child)
-    layout, style = (getattr(widget, name, None) for name in ("layout", "style"))
-    for part in filter(None, (widget, layout, style)):
-        part.close()
+        self.status = {"text": self.message, "failed": self.error is not None}
