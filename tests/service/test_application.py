@@ -129,7 +129,8 @@ def test_a_collection_is_served_by_the_network_that_made_it(tmp_path, red):
         [hit] = client.post("/search", content=red).json()["hits"]
     assert hit["score"] == pytest.approx(1, abs=1e-4)
     with pytest.raises(WeightsError, match="LOOKALIKE_SERVICE_HEAD"):
-        create_application(saved, Settings())
+        create_application(saved, Settings(token="secret"))
+    ImageSearch.open(saved, durable=True).close()  # the service has let go of it
 
 
 def test_a_collection_of_another_network_is_refused_by_name(saved):

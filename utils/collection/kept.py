@@ -120,8 +120,8 @@ class KeptCollection:
         if embedder.pipeline != self.pipeline:
             raise IndexFileError(
                 f"The collection was made by {self.pipeline}; received an embedder of "
-                f"{embedder.pipeline}. Pass embedder=... with its own: utils.beyond."
-                "restore's restore_embedder(search.pipeline) loads it."
+                f"{embedder.pipeline}. Pass embedder=... with its own, made by "
+                "load_embedder, utils.fast's load_fast_embedder or a load_network."
             )
         self._embedder = embedder
         return embedder

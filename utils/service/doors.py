@@ -56,8 +56,13 @@ class Served:
         self._version = version_in(self.folder)
         search = ImageSearch.open(self.folder, durable=self.writable)
         files = {"weights": settings.weights, "head": settings.head}
+        try:
+            embedder = embedder or restore_embedder(search.pipeline, **files)
+        except BaseException:
+            search.close()
+            raise
         self.embedder = BatchingEmbedder(
-            embedder or restore_embedder(search.pipeline, **files),
+            embedder,
             batch_size=settings.batch_size,
             wait=settings.batch_milliseconds / 1000,
             on_batch=metrics.batches.observe,
