@@ -116,7 +116,7 @@ function render({ model, el }) {
     onsubmit: (event) => { event.preventDefault(); ask("choose", { words: words.value }); },
   }, h("label", {}, "What it should show, in words", words),
     h("button", { type: "submit", "aria-label": "Search with these words" }, "Search"));
-  const weightSaid = h("output");
+  const weightSaid = h("span"); // no output: a label would name that, and not the slider
   const weight = h("input", {
     type: "range", min: 0, max: 1, step: 0.05,
     oninput: () => { weightSaid.textContent = percent(weight.value); },
