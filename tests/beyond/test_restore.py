@@ -128,13 +128,13 @@ def test_what_cannot_be_found_is_said(pipeline, words, tmp_path, monkeypatch):
         restore_embedder(pipeline)
 
 
-def test_a_search_that_was_loaded_says_who_finds_its_network(tiny, tmp_path):
+def test_a_search_that_was_loaded_takes_the_network_that_is_found(tiny, tmp_path):
     gallery = load_gallery().gallery
     some = Collection(gallery.paths[:3], gallery.labels[:3].tolist())
     ImageSearch.from_collection(some, embedder=tiny).save(tmp_path / "saved")
     search = ImageSearch.load(tmp_path / "saved")
     image = pictures(50)[0]
-    with pytest.raises(IndexFileError, match="by efficientnet.*restore_embedder"):
+    with pytest.raises(IndexFileError, match="by efficientnet.*load_network"):
         search.search(image)
     search.use(restore_embedder(search.pipeline))
     assert len(search.search(image, k=3)) == 3

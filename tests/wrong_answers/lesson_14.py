@@ -5,7 +5,7 @@ WRONG_ANSWERS = {
         "lambda frame: frame": "where the picture ends",
         "lambda f: np.array(f) / [200, 100, 200, 100]": "where the picture ends",
         "lambda f: np.clip(np.array(f) / [200, 100, 200, 100], 0, 1)": "dragged from",
-        "lambda f: np.sort(np.clip(np.reshape(f, (2, 2)) / 200, 0, 1), axis=0).ravel()": (
+        "lambda f: np.sort(np.reshape(f, (2, 2)) / 200, axis=0).clip(0, 1).ravel()": (
             "half of the height"
         ),
         "lambda f: (0.1, 0.1, 0.6, 0.6)": "not the right place",

@@ -82,7 +82,7 @@ class QueryApp(anywidget.AnyWidget):
     how = traitlets.Dict().tag(sync=True)  # what is chosen
     query = traitlets.Dict().tag(sync=True)
     cards: Any = traitlets.List().tag(sync=True)
-    missed: Any = traitlets.List().tag(sync=True)  # nearer than the last card, not found
+    missed: Any = traitlets.List().tag(sync=True)  # nearer, yet not found
     trail = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
 
