@@ -5,6 +5,7 @@
 const PIECE = 1_000_000; // bytes of an upload in one message
 const BUSY = 150, SLOW = 3000; // milliseconds
 const FIRST_LABELS = 12;
+const FOCUSED = new Set(["button", "input", "select", "summary"]);
 
 /** Make an element: properties, then children; `aria-…`, `data-…` and so on as they are. */
 function h(tag, properties = {}, ...children) {
@@ -14,6 +15,10 @@ function h(tag, properties = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name in element && name !== "list") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
+  }
+  // JupyterLab's shortcuts, such as "b" for a new cell, look at what has the focus.
+  if (FOCUSED.has(tag) || "tabIndex" in properties) {
+    element.setAttribute("data-lm-suppress-shortcuts", "true");
   }
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
@@ -433,6 +438,14 @@ function render({ model, el }) {
       }, item.is_picture ? image(item.picture, "") : h("span", { className: "lookalike-words" }, item.name)));
     }));
   }
+
+  // JupyterLab keeps Enter from sending a form.
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.target.matches("form input")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    event.target.form.requestSubmit();
+  });
 
   // --- Dropping and pasting ------------------------------------------------------
 
