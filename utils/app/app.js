@@ -273,7 +273,8 @@ function render({ model, el }) {
     status.textContent = failed ? "" : text;
     status.hidden = failed;
     const keeps = model.get("cards").length ? " The results below are those of before." : "";
-    alert.textContent = failed ? text + keeps : "";
+    const stop = /[.!?…]$/.test(text) ? "" : ".";
+    alert.textContent = failed ? text + stop + keeps : "";
   }
 
   function showCards() {
