@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from utils import images, plotting
-from utils.app.page import NO_LABEL, shorten
+from utils.app.page import NO_LABEL, picture, shorten, why_not
 from utils.app.query import QueryHandler
 from utils.collection.search import ImageSearch
 from utils.errors import LookalikeError, PictureError, import_optional, printable
@@ -200,8 +200,7 @@ class Explore(w.VBox):
         try:
             self.on_click(id)
         except (LookalikeError, ValueError, KeyError, OSError) as error:
-            text = error.args[0] if isinstance(error, KeyError) else str(error)
-            self._say(f"Not done: {text}")
+            self._say(why_not(error))
         else:
             self._say(f"Searched with {name}.")
 
@@ -462,12 +461,10 @@ def _about(places: Places) -> str:
 def _picture_html(path: Any, label: str) -> str:
     """Return a picture with its label and name, or why it can't be shown."""
     name, what = escape(shorten(path.name)), escape(shorten(label or NO_LABEL))
-    try:
-        data = base64.b64encode(images.thumbnail(path, SIDE)).decode()
-        source = f"data:image/jpeg;base64,{data}"
+    shown = "(can't be shown)<br>"
+    if jpeg := picture(path, SIDE):
+        source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
         shown = f'<img src="{source}" alt="{what}, {name}" style="display:block">'
-    except PictureError:
-        shown = "(can't be shown)<br>"
     return f'<div style="overflow-wrap:anywhere">{shown}<b>{what}</b> {name}</div>'
 
 

@@ -204,9 +204,10 @@ class QueryHandler:
         calls the picture `name`, which is never opened and never a path.
         """
         data = _bytes_of(data, name)
-        vector, seconds = self._look_at(data, question.box, name=name, **self.limits)
+        key = images.sha256_of(data), question.box
+        vector, seconds = self._look_at(data, key, name=name, **self.limits)
         answer = self._find(vector, question)._replace(embedding_seconds=seconds)
-        return answer._replace(itself=self._id_of_content(images.sha256_of(data)))
+        return answer._replace(itself=self._id_of_content(key[0]))
 
     def answer_id(self, id: int, question: Question = DEFAULT) -> Answer:
         """Find the pictures most like one of the collection, itself left out.
@@ -218,8 +219,9 @@ class QueryHandler:
         if question.box is None:
             vector = self.search.index.reconstruct([id])[0]
         else:
-            data, box = images.read_file(path), question.box
-            vector, seconds = self._look_at(data, box, name=path.name)
+            data = images.read_file(path)
+            key = images.sha256_of(data), question.box
+            vector, seconds = self._look_at(data, key, name=path.name)
         answer = self._find(vector, question, exclude=[id])
         return answer._replace(itself=id, embedding_seconds=seconds)
 
@@ -280,10 +282,13 @@ class QueryHandler:
         return next((id for id, item in items if item.sha256 == sha256), None)
 
     def _look_at(
-        self, data: bytes, box: Box | None, **limits: Any
+        self, data: bytes, key: tuple[str, Box | None], **limits: Any
     ) -> tuple[np.ndarray, float]:
-        """Return the vector of a picture or a part of it, and the seconds it took."""
-        start, key = perf_counter(), (images.sha256_of(data), box)
+        """Return the vector of a picture or a part of it, and the seconds it took.
+
+        `key` is the data's sha256, and the part.
+        """
+        start, box = perf_counter(), key[1]
         if (vector := self._vectors.get(key)) is not None:
             return vector, 0.0
         if box is None:

@@ -292,19 +292,22 @@ class QueryApp(anywidget.AnyWidget):
         """Change the query that is shown, in a way that can be undone."""
         if not self._now:
             raise LookalikeError("choose a picture first.")
-        now, undo = self._now, self._undo
-        said = self._show(now._replace(**changes), at=self._at)
-        self._undo = undo[:-1] if back else [*undo, now]
-        self._show_query()
-        return said
+        undo = self._undo[:-1] if back else [*self._undo, self._now]
+        return self._show(self._now._replace(**changes), at=self._at, undo=undo)
 
     def _show(
-        self, query: Query, question: Question | None = None, *, at: int | None = None
+        self,
+        query: Query,
+        question: Question | None = None,
+        *,
+        at: int | None = None,
+        undo: list[Query] | None = None,
     ) -> str:
         """Ask, and put the answer in place of the last one; return what to say.
 
-        `at` is the place of the query in the trail; without it, it is a new one.  If
-        there is no answer, nothing has changed.
+        `at` is the place of the query in the trail; without it, it is a new one.
+        `undo` is what can be taken back from now on.  If there is no answer, nothing
+        has changed.
         """
         question = replace(
             question or self._question,
@@ -312,8 +315,8 @@ class QueryApp(anywidget.AnyWidget):
             **{name: getattr(query, name) for name in ("liked", "disliked")},
         )
         answer = self._ask(query.picture, question) if query else None
-        if at is None or at != self._at:
-            self._undo = []
+        if undo is not None or at is None or at != self._at:
+            self._undo = undo or []
         if query:
             self._place(query, at)
         self._now, self._question, self.answer = query, question, answer
@@ -384,7 +387,6 @@ class QueryApp(anywidget.AnyWidget):
             ],
             "paths": self._paths,
             "words": handler.takes_words,
-            "remember": handler.keep_in is not None,
             "max_k": MAX_K,
             "cells": handler.cells,
             "indexes": INDEXES,
@@ -418,8 +420,7 @@ class QueryApp(anywidget.AnyWidget):
             "at": self._at,
             "items": [
                 {
-                    "name": self._name(query.picture)
-                    or f"“{page.shorten(query.words)}”",
+                    "name": self._name(query.picture) or page.quoted(query.words),
                     "picture": self._picture(query.picture, page.SMALL_SIDE),
                     "is_picture": query.picture is not None,
                     "box": query.box,

@@ -73,7 +73,7 @@ def _load_network(found: re.Match[str], weights: Any) -> Embedder:
     usual = ["imagenet"]
     if name == "resnet50":
         usual = [os.environ.get("LOOKALIKE_WEIGHTS") or "bundled", "bundled", *usual]
-    usual = [weights] if weights else usual
+    usual = [weights] if weights else [*dict.fromkeys(usual)]
     reason = ""
     for choice in [UNTRAINED[sha256]] if sha256 in UNTRAINED else usual:
         try:
