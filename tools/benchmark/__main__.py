@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 
 from tools.benchmark import data, page
-from tools.benchmark.contenders import BASELINE, CELLS, EVERYONE, Contender, missing
+from tools.benchmark.contenders import (
+    BASELINE,
+    CELLS,
+    EVERYONE,
+    PACKAGES,
+    Contender,
+    missing,
+)
 from tools.benchmark.machine import describe
 from tools.benchmark.race import Benchmark, Results
 
@@ -192,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(f"--threads: expected 1 first. Received: {options.threads}.")
     say_what_is_missing()
     options.work.mkdir(parents=True, exist_ok=True)
-    machine = describe()
+    machine = describe(package for package, _ in PACKAGES.values())
     results = Results(options.work / f"results-{machine.fingerprint}.jsonl")
     if options.command == "run":
         try:
