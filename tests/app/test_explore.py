@@ -8,7 +8,8 @@ import pytest
 from tests.pictures_for_queries import make_collection
 from utils import plotting
 from utils.app import explore
-from utils.app.explore import Explore, Places, find_places, plot_map, project
+from utils.app.explore import Explore, plot_map
+from utils.app.places import Places, color_labels, find_places, name_islands, project
 from utils.app.query import QueryHandler
 from utils.errors import LookalikeError
 
@@ -93,7 +94,7 @@ def test_an_empty_collection_has_no_places():
 
 
 def test_of_too_many_pictures_a_sample_is_drawn_and_said(monkeypatch):
-    monkeypatch.setattr(explore, "MOST", 20)
+    monkeypatch.setattr("utils.app.places.MOST", 20)
     many = clusters(["mug", "boat", "key"], each=20)
     places = find_places(many)
     assert len(places.ids) == len(set(places.ids.tolist())) == 20
@@ -109,7 +110,7 @@ def test_labels_that_stand_beside_each_other_differ_in_colour():
     grid = np.array([(x, y) for x in range(6) for y in range(6)]) / 5
     labels = [f"label {i:02}" for i in range(36)]
     places = Places(np.arange(36), grid, labels, 36)
-    colors = np.array(explore.color_labels(places))
+    colors = np.array(color_labels(places))
     assert set(colors) <= set(range(len(plotting.PALETTE)))
     apart = np.linalg.norm(grid[:, None] - grid[None], axis=-1)
     beside = np.argwhere((apart > 0) & (apart < 0.21))
@@ -120,13 +121,13 @@ def test_labels_that_stand_beside_each_other_differ_in_colour():
 def test_a_name_stands_on_the_larger_island_and_not_between_two():
     points = np.array([(0.1, 0.1)] * 3 + [(0.9, 0.9)] * 5)
     places = Places(np.arange(8), points, ["mug"] * 8, 8)
-    assert explore.name_islands(places)["mug"] == pytest.approx((0.9, 0.9))
+    assert name_islands(places)["mug"] == pytest.approx((0.9, 0.9))
 
 
 def test_pictures_without_a_label_are_grey_and_have_no_name():
     places = Places(np.arange(2), np.eye(2), ["", "mug"], 2)
-    assert explore.color_labels(places)[0] == -1
-    assert list(explore.name_islands(places)) == ["mug"]
+    assert color_labels(places)[0] == -1
+    assert list(name_islands(places)) == ["mug"]
 
 
 # --- The widget ------------------------------------------------------------------
@@ -162,6 +163,45 @@ def test_a_lasso_fills_the_list_and_the_list_leads_to_pictures(search):
     shown.pictures.index = 2
     assert shown.shown == shown.places.ids[6]
     assert shown.ask_button.disabled  # nobody to ask
+
+
+def test_more_pictures_than_the_list_takes_are_said(monkeypatch, search):
+    shown = Explore(search)
+    assert shown.cut.value == ""
+    monkeypatch.setattr(explore, "LISTED", 3)
+    shown._plot.widget.selection = [1, 4, 6, 7]
+    assert len(shown.pictures.options) == 3
+    assert shown.cut.value == "The first 3 of 4."
+
+
+def test_what_is_pointed_at_is_seen_at_the_pointer_too(search):
+    shown = Explore(search)
+    shown._plot.widget.hovering = 3
+    assert shown._plot.widget.data.picture[3].startswith("data:image/jpeg;base64,")
+    search.path_of(int(shown.places.ids[4])).unlink()
+    shown._plot.widget.hovering = 4
+    assert shown._plot.widget.data.picture[4] == explore.NOTHING
+
+
+def test_the_map_follows_the_page_into_the_dark_and_fits_into_it(search):
+    shown = Explore(search)
+    widget = shown._plot.widget
+    light = set(widget.labels.fontColor)
+    shown.around.dark = True
+    assert light.isdisjoint(widget.labels.fontColor)
+    assert widget.tooltip_color[0] < 0.5
+    assert not widget.axes and not widget.legend
+    shown.around.width = 300
+    shown.update()  # a new map, as dark and as wide
+    assert set(shown._plot.widget.labels.fontColor).isdisjoint(light)
+    assert shown._plot.widget.height == 300 - explore.TOOLBAR
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("others", [[""], []])
+def test_names_stand_on_the_map_and_those_without_have_none(others):
+    labels = Explore(clusters(["mug", ARABIC, *others], each=5))._plot.widget.labels
+    assert set(labels.label) == {"mug", ARABIC}
 
 
 def test_a_chosen_label_and_those_around_it_keep_their_colours():

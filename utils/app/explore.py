@@ -16,95 +16,46 @@ for it, and all else works without.
 import base64
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import ipywidgets as w
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from utils import images, plotting
 from utils.app.page import NO_LABEL, picture, shorten, why_not
+from utils.app.places import (
+    ISLAND,
+    Places,
+    color_labels,
+    find_places,
+    name_islands,
+    search_of,
+    updated,
+)
 from utils.app.query import QueryHandler
+from utils.app.widgets import anywidget, traitlets
 from utils.collection.search import ImageSearch
 from utils.errors import LookalikeError, PictureError, import_optional, printable
 
-MOST = 10_000  # pictures on a map; t-SNE takes about a minute for them
-FEW = 12  # t-SNE needs neighbours: with fewer pictures PCA draws the map
-AXES = 50  # main directions that t-SNE looks at
-PERPLEXITY = 30  # how many neighbours each point holds on to, roughly
-SAME = 1e-4  # vectors nearer than this are one place
-ISLAND = 0.08  # how far its pictures are from its middle, in shares of the side
-APART = 0.004  # between pictures at one place, in shares of the map's side
 FIGURE = (9.0, 7.2)  # inches
 THUMBNAIL = 0.36  # inches
 SIDE = 160  # pixels of the picture beside the map
+SMALL_SIDE = 96  # and of the one at the pointer
+HEIGHT, TOOLBAR = 480, 40  # pixels of the map and of what stands beside it
+MARGIN = 0.06  # around the points, in shares of the map's side
+# One clear pixel, for the pointer: with no picture at all the last one would stay.
+NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+# By whether the page is dark: for names, behind them, and behind what is pointed at.
+INKS = {
+    False: ("#1a1a1a", "#ffffff", [1.0, 1.0, 1.0, 1.0]),
+    True: ("#f2f2f2", "#111111", [0.2, 0.2, 0.2, 1.0]),
+}
 LISTED = 1_000  # pictures in the list: a browser draws more of them slowly
 NEIGHBOURS = 4  # other labels that keep their colour when one is chosen
 GREY = "#9a9a9a"
 NORM = (0, len(plotting.PALETTE))  # numbers of the colours; the last one is grey
 LETTER = 0.085  # inches: the width of one on the map
-
-
-class Places(NamedTuple):
-    """Where pictures stand on a map; position i of each is one picture."""
-
-    ids: np.ndarray  # int64, shape (n,)
-    points: np.ndarray  # float64, shape (n, 2), from 0 to 1
-    labels: list[str]
-    total: int  # pictures in the collection: more than n if only a sample is drawn
-
-
-def find_places(search: ImageSearch | QueryHandler, *, seed: int = 0) -> Places:
-    """Find a place for each picture of a collection, or for a sample of `MOST`.
-
-    The same pictures and seed give the same map.
-    """
-    search = _search_of(search)
-    items = search.items
-    ids = np.array(list(items), dtype=np.int64)
-    if len(ids) > MOST:
-        chosen = np.random.default_rng(seed).choice(len(ids), MOST, replace=False)
-        ids = ids[np.sort(chosen)]
-    labels = [items[id].label for id in ids.tolist()]
-    points = project(search.index.reconstruct(ids), seed=seed) if len(ids) else None
-    return Places(
-        ids, np.empty((0, 2)) if points is None else points, labels, len(items)
-    )
-
-
-def project(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Return a point for each vector, near to those of similar vectors.
-
-    By t-SNE, or by PCA for fewer than `FEW`.  Equal vectors stand in a small spiral.
-
-    Parameters
-    ----------
-    vectors
-        float32 array of shape (n, d), n ≥ 1.
-
-    Returns
-    -------
-    ndarray
-        float64 array of shape (n, 2), from 0 to 1.
-    """
-    _, first, which = np.unique(
-        np.round(vectors / SAME), axis=0, return_index=True, return_inverse=True
-    )
-    order = np.argsort(np.argsort(first))  # as they came, not as NumPy sorts them
-    which, distinct = order[which.ravel()], vectors[np.sort(first)]
-    n = len(distinct)
-    if n == 1:
-        points = np.zeros((1, 2))
-    elif n < FEW:
-        points = PCA(min(2, n - 1), svd_solver="full").fit_transform(distinct)
-    else:
-        axes = PCA(min(AXES, n - 1, vectors.shape[1]), random_state=seed)
-        perplexity = min(PERPLEXITY, (n - 1) / 3)
-        tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed)
-        points = tsne.fit_transform(axes.fit_transform(distinct))
-    points = np.pad(points, ((0, 0), (0, 2 - points.shape[1]))).astype(float)
-    return _spread(_scaled(points)[which], which)
 
 
 def plot_map(
@@ -115,7 +66,7 @@ def plot_map(
     `places` are those of a map that is there already, as `Explore.places`.
     LookalikeError if the collection is empty.
     """
-    search = _search_of(search)
+    search = search_of(search)
     places = find_places(search, seed=seed) if places is None else places
     if not len(places.ids):
         raise LookalikeError(
@@ -147,8 +98,7 @@ class Explore(w.VBox):
     """A map to pan, zoom and point at; what is clicked goes to `on_click`, as an id.
 
     Choose a label to colour it and its neighbours alone.  The list of pictures holds
-    what the label, or a lasso around points, has chosen.  `dark` suits a dark page: the
-    map is drawn on a canvas, which does not follow Jupyter's theme.
+    what the label, or a lasso around points, has chosen.
     """
 
     def __init__(
@@ -156,12 +106,9 @@ class Explore(w.VBox):
         source: ImageSearch | QueryHandler,
         on_click: Callable[[int], Any] | None = None,
         seed: int = 0,
-        *,
-        dark: bool = False,
     ) -> None:
         super().__init__()
-        self._dark = dark
-        self.search, self.on_click = _search_of(source), on_click
+        self.search, self.on_click = search_of(source), on_click
         self.places = find_places(self.search, seed=seed)
         self.message = ""  # the status line as plain text
         self.shown: int | None = None  # the id of the picture beside the map
@@ -173,16 +120,19 @@ class Explore(w.VBox):
         self.ask_button = _button("Search with this picture", self._on_ask)
         self.ask_button.disabled = True
         self.update_button = _button("Bring the map up to date", self.update)
-        self.map = w.VBox(
-            layout=w.Layout(flex="3 1 340px", min_width="0", border="1px solid #9a9a9a")
-        )
-        beside = [self.picture, self.ask_button, self.label, self.pictures]
+        flex = f"3 1 {HEIGHT + TOOLBAR}px"
+        self.map = w.VBox(layout=w.Layout(flex=flex, min_width="0"))
+        self.map.layout.border = "1px solid #9a9a9a"
+        self.cut = w.HTML()  # how much of the list is shown
+        beside = [self.picture, self.ask_button, self.label, self.pictures, self.cut]
         aside = w.VBox([*beside, self.update_button])
         aside.layout = w.Layout(
             flex="1 1 220px", max_width="320px", padding="0 0 0 12px"
         )
         row = w.HBox([self.map, aside], layout=w.Layout(flex_flow="row wrap"))
-        self.children = [self.status, row]
+        self.around = Surroundings()
+        self.children = [self.status, row, self.around]
+        self.around.observe(lambda _: self._fit(), ["dark", "width"])
         self.label.observe(self._on_label, "index")
         self.pictures.observe(self._on_list, "index")
         self._draw()
@@ -238,8 +188,13 @@ class Explore(w.VBox):
     # --- Callbacks ---------------------------------------------------------------
 
     def _on_hover(self, change: dict[str, Any]) -> None:
-        if change["new"] is not None:
-            self.show(int(self.places.ids[int(change["new"])]))
+        if change["new"] is None:
+            return
+        row = int(change["new"])
+        # Half a second later the map asks for what to show at the pointer.
+        if self.show(int(self.places.ids[row])):
+            path = self.search.items[int(self.places.ids[row])].path
+            self._frame.at[row, "picture"] = _data_url(path, SMALL_SIDE) or NOTHING
 
     def _on_selection(self, change: dict[str, Any]) -> None:
         ids = [int(self.places.ids[int(row)]) for row in change["new"]]
@@ -283,7 +238,9 @@ class Explore(w.VBox):
         names = [f"{shorten(k) if k else NO_LABEL} ({n})" for k, n in counts.items()]
         self.label.options = [f"all labels ({len(places.ids)})", *names]
         if len(places.ids):
-            self._plot = _scatter(places, dark=self._dark)
+            self._frame = _frame(places)
+            self._plot = _scatter(places, self._frame)
+            self._fit()
             self._plot.widget.observe(self._on_hover, "hovering")
             self._plot.widget.observe(self._on_selection, "selection")
             self.map.children = [self._plot.show(["pan_zoom", "lasso", "reset"])]
@@ -292,11 +249,31 @@ class Explore(w.VBox):
         self.label.index = 0
         self._say(_about(places))
 
+    def _fit(self) -> None:
+        """Draw so that all fits in, and can be read on a light or a dark page."""
+        if not len(self.places.ids):
+            return
+        # The map's scale comes from its height: it must not be less wide.
+        height = min(HEIGHT, max(self.around.width - TOOLBAR, 100))
+        self._plot.height(height)  # of the frame alone
+        self._plot.options(regl_scatterplot_options={"height": height})
+        ink, ground, box = INKS[self.around.dark]
+        unnamed = [f"label:{NO_LABEL}"] * ("" in self.places.labels)
+        self._plot.label(
+            "label", color=ink, shadow_color=ground, exclude=unnamed, align="top"
+        )
+        # Not by the plot's `background`: it would bring the axes back.
+        self._plot.widget.background_color = f"{ground}00"  # the page's own is seen
+        self._plot.widget.tooltip_color = box
+
     def _list(self, ids: Sequence[int]) -> None:
         items = self.search.items
-        self._listed = [id for id in ids if id in items][:LISTED]
-        self.pictures.options = [shorten(items[id].path.name) for id in self._listed]
-        self.pictures.index = None
+        there = [id for id in ids if id in items]
+        self._listed = there[:LISTED]
+        names = [shorten(items[id].path.name) for id in self._listed]
+        self.pictures.options, self.pictures.index = names, None
+        is_cut = len(there) > LISTED
+        self.cut.value = f"The first {LISTED:,} of {len(there):,}." if is_cut else ""
 
     def _color(self, label: str | None) -> None:
         if len(self.places.ids):
@@ -307,86 +284,7 @@ class Explore(w.VBox):
         self.status.value = f'<div role="status">{escape(self.message)}</div>'
 
 
-# --- What both maps share --------------------------------------------------------
-
-
-def name_islands(places: Places, most: int = 40) -> dict[str, tuple[float, float]]:
-    """Return where to write the labels: in the middle of most of their pictures.
-
-    Only the `most` frequent ones; a map of hundreds of names shows nothing.
-    """
-    names, counts = np.unique([*filter(None, places.labels)], return_counts=True)
-    kinds, found = np.array(places.labels), {}
-    for name in names[np.argsort(-counts, kind="stable")][:most].tolist():
-        own = places.points[kinds == name]
-        # Not the mean, which lies between the islands of a label in two pieces.
-        apart = np.linalg.norm(own[:, None] - own[None, :500], axis=-1)
-        near = apart[:, np.argmax((apart < ISLAND).sum(axis=0))] < ISLAND
-        found[name] = tuple(np.median(own[near], axis=0).tolist())
-    return found
-
-
-def color_labels(places: Places) -> list[int]:
-    """Return a number below the palette's length for each picture, by its label.
-
-    Six colours cannot tell 26 labels apart, but they can tell each from the labels
-    around it, as on a political map; the names do the rest.  -1: no label.
-    """
-    centres = name_islands(places, most=len(places.labels))
-    names, points = list(centres), np.array([*centres.values()]).reshape(-1, 2)
-    n, colors = len(plotting.PALETTE), dict[str, int]()
-    for i, name in enumerate(names):
-        apart = np.linalg.norm(points - points[i], axis=1)
-        near = [names[j] for j in np.argsort(apart, kind="stable")[1:] if j < i]
-        taken = [colors[other] for other in near]
-        # The colour that is farthest away.
-        colors[name] = max(
-            range(n), key=lambda c: taken.index(c) if c in taken else len(names) - c / n
-        )
-    return [colors.get(label, -1) for label in places.labels]
-
-
-def updated(places: Places, search: ImageSearch) -> Places:
-    """Return places without the pictures that have gone, and with those that came.
-
-    A new picture stands in the middle of the three on the map that it is most like.
-    """
-    items = search.items
-    stay = [row for row, id in enumerate(places.ids.tolist()) if id in items]
-    known = set(places.ids.tolist())
-    new = [id for id in items if id not in known][: max(0, MOST - len(stay))]
-    if not stay:
-        return find_places(search)
-    points = places.points[stay]
-    if new:
-        there = search.index.reconstruct(places.ids[stay])
-        similar = search.index.reconstruct(new) @ there.T
-        near = np.argsort(-similar, axis=1, kind="stable")[:, :3]
-        points = np.vstack([points, points[near].mean(axis=1)])
-    ids = np.array([*places.ids[stay].tolist(), *new], dtype=np.int64)
-    labels = [items[id].label for id in ids.tolist()]
-    return Places(ids, points, labels, len(items))
-
-
-def _search_of(source: ImageSearch | QueryHandler) -> ImageSearch:
-    return source.search if isinstance(source, QueryHandler) else source
-
-
-def _scaled(points: np.ndarray) -> np.ndarray:
-    """Fit points into the unit square, each axis by itself: neither has a unit."""
-    low, extent = points.min(axis=0), np.ptp(points, axis=0)
-    flat = extent < 1e-12
-    return np.where(flat, 0.5, (points - low) / np.where(flat, 1, extent))
-
-
-def _spread(points: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Move pictures at one place apart, as the seeds of a sunflower are."""
-    seen, spread = dict[int, int](), points.copy()
-    for row, place in enumerate(which.tolist()):
-        k = seen[place] = seen.get(place, -1) + 1
-        angle = 2.4 * k  # radians: the golden angle
-        spread[row] += APART * np.sqrt(k) * np.array([np.cos(angle), np.sin(angle)])
-    return np.clip(spread, 0, 1)
+# --- The figure ------------------------------------------------------------------
 
 
 def _with_room(
@@ -416,16 +314,38 @@ def _with_room(
 # --- Parts of the interactive map --------------------------------------------------
 
 
-def _scatter(places: Places, *, dark: bool) -> Any:
-    """Return jupyter-scatter's plot of the places, in their colours."""
-    jscatter = import_optional("jscatter", "jupyter-scatter", " for the map")
+class Surroundings(anywidget.AnyWidget):
+    """Knows what only the page can know; shows nothing."""
+
+    _esm = Path(__file__).with_name("surroundings.js")
+    dark = traitlets.Bool(False).tag(sync=True)
+    width = traitlets.Int(2 * HEIGHT).tag(sync=True)  # pixels
+
+
+def _frame(places: Places) -> Any:
+    """Return a pandas frame of what the map says of each picture."""
     pandas = import_optional("pandas", "pandas", " for the map")
     frame = pandas.DataFrame(places.points, columns=["x", "y"])
-    plot = jscatter.Scatter(data=frame, x="x", y="y", height=480)
-    plot.background("#161616" if dark else "white").axes(False).size(8).opacity(
-        0.9, unselected=0.6
-    )
+    frame["label"] = [shorten(label) if label else NO_LABEL for label in places.labels]
+    frame["picture"] = NOTHING  # until it is pointed at
+    return frame
+
+
+def _scatter(places: Places, frame: Any) -> Any:
+    """Return jupyter-scatter's plot of the places, in their colours."""
+    jscatter = import_optional("jscatter", "jupyter-scatter", " for the map")
+    edges = {"x_scale": (-MARGIN, 1 + MARGIN), "y_scale": (-MARGIN, 1 + MARGIN)}
+    plot = jscatter.Scatter(data=frame, x="x", y="y", **edges)
+    plot.axes(False).reticle(False).size(8).opacity(0.9, unselected=0.6)
     plot.color(by=_tints(places, None), map=_palette(), norm=NORM)
+    plot.tooltip(
+        True,
+        properties=["label"],
+        histograms=False,
+        preview="picture",
+        preview_type="image",
+        preview_image_size="contain",
+    )
     plot.widget.opacity = 0.9  # its map for densities would make all points faint
     return plot
 
@@ -458,12 +378,17 @@ def _about(places: Places) -> str:
     )
 
 
+def _data_url(path: Path, side: int) -> str | None:
+    if (jpeg := picture(path, side)) is None:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
 def _picture_html(path: Any, label: str) -> str:
     """Return a picture with its label and name, or why it can't be shown."""
     name, what = escape(shorten(path.name)), escape(shorten(label or NO_LABEL))
     shown = "(can't be shown)<br>"
-    if jpeg := picture(path, SIDE):
-        source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    if source := _data_url(path, SIDE):
         shown = f'<img src="{source}" alt="{what}, {name}" style="display:block">'
     return f'<div style="overflow-wrap:anywhere">{shown}<b>{what}</b> {name}</div>'
 
