@@ -3,9 +3,12 @@
 `python -m tools.benchmark --help` tells the commands.  The parts, in the order in which
 a run uses them:
 
+- ``machine``: what it runs on, whether that is quiet, and the raw results' file
 - ``data``: the collections, their queries and the true neighbours
-- ``contenders``: what takes part, and how each library is spoken to
+- ``contenders``: what takes part: the table of families, builds and grids
+- ``engines``, ``reduced``: how each library is spoken to; components and refinement
 - ``worker``: the process of one contender: it builds, opens, tunes, times
 - ``race``: starts the workers and lets them take turns; keeps every result
-- ``page``: the results as Markdown and plots
+- ``standing``: recall with intervals, the choice of settings, ratios
+- ``page``, ``plots``: the raw results as Markdown and figures
 """
