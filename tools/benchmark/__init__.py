@@ -11,4 +11,14 @@ a run uses them:
 - ``race``: starts the workers and lets them take turns; keeps every result
 - ``standing``: recall with intervals, the choice of settings, ratios
 - ``page``, ``plots``: the raw results as Markdown and figures
+
+From picture files to vectors, `python -m tools.benchmark.extraction`:
+
+- ``extraction``: the rounds, and the program
+- ``extraction_peers``: what takes part; ``extraction_export`` writes our weights in
+  the peers' files
+- ``extraction_worker``: the process of one contender
+- ``extraction_quality``: what vectors are worth, and how far they agree
+- ``extraction_filters``: what the resize filter does, measured and explained
+- ``extraction_page``: the page and its figure; ``extraction_words`` its small pieces
 """
