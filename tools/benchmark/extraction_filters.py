@@ -11,8 +11,8 @@ from tools.benchmark.extraction_words import change, is_clear, listed, table_row
 from utils import images
 from utils.embeddings import Embedder, normalize
 
-NEAREST, PLAIN, FILTER = "nearest neighbour", "bilinear, not antialiased", "bilinear"
-SHARPENED, SOFTENED = "bilinear, sharpened", "nearest, softened"
+NEAREST, PLAIN, FILTER = "nearest neighbour", "plain bilinear", "bilinear"
+SHARPENED, SOFTENED = "sharpened bilinear", "softened nearest neighbour"
 LARGER = f"{FILTER}, input"  # what the row of a larger input begins with
 BATCH = 32  # pictures that go through the network together
 TUNED_ON = 32  # pictures whose sharpness is matched
@@ -135,32 +135,30 @@ def compare_filters(
 # ------------------------------------------------------------------------ the words
 def filter_lines(raw: Record) -> list[str]:
     """Return the page's section about filters."""
-    lines = ["## What the resize filter does", "", explain(raw), ""]
     entries = raw["filters"]
-    sizes = sorted({entry["size"] for entry in entries})
-    head = ["filter", *(f"sharpness, {size}" for size in sizes)]
-    head += [f"{entry['title']}, {entry['size']}" for entry in entries]
+    lines = ["## What the resize filter does", "", explain(raw), ""]
+    heads = [f"{entry['title']}, {entry['size']}" for entry in entries]
+    head = ["filter", *(cell for one in heads for cell in (f"{one}: sharpness", "mAP"))]
     lines += [table_row(*head), table_row("---", *["---:"] * (len(head) - 1))]
     by_name = [{row["name"]: row for row in entry["rows"]} for entry in entries]
     for name in dict.fromkeys(name for rows in by_name for name in rows):
         cells = [f"**{name}** (ours)" if name == FILTER else name]
-        for size in sizes:
-            rows = by_name[[entry["size"] for entry in entries].index(size)]
-            cells.append(f"{rows[name]['sharpness']:.1f}" if name in rows else "")
         for rows in by_name:
             row = rows.get(name)
             more = f" ({change(row['change'])})" if row and name != FILTER else ""
+            cells.append(f"{row['sharpness']:.1f}" if row else "")
             cells.append(f"{row['map']:.3f}{more}" if row else "")
         lines.append(table_row(*cells))
     return [
         *lines,
         "",
         "mAP, and its change against ours with a 95 % interval over the queries. "
-        "**Sharpness** is the mean difference of neighbouring pixels, 0 to 255, "
-        f"on the {entries[0]['title']}. "
+        "**Sharpness** is the mean difference of neighbouring pixels, 0 to 255. "
+        f"*{PLAIN}* takes a mean of four pixels and is not antialiased; box, bilinear, "
+        "bicubic and Lanczos are Pillow's, and are. "
         f"*{SHARPENED}* has the sharpness of nearest neighbour without its aliasing, "
-        f"*{SOFTENED}* the aliasing with the sharpness of ours. Box, bilinear, bicubic "
-        "and Lanczos are Pillow's, which antialiases. Vectors are float32.",
+        f"*{SOFTENED}* the aliasing with the sharpness of ours. Vectors are "
+        "float32.",
     ]
 
 
@@ -168,28 +166,29 @@ def explain(raw: Record) -> str:
     """Return the paragraph about the filters."""
     sentences = [_explained(entry) for entry in raw["filters"]]
     own = [e for e in raw["filters"] if e["size"] == raw["weights"]["input_size"]]
-    better = [
-        name
-        for name in FILTERS
-        if name != FILTER
-        and own
-        and all(
-            row["change"][1] > 0
+    changes = {
+        name: [
+            (entry["title"], row["change"])
             for entry in own
             for row in entry["rows"]
             if row["name"] == name
-        )
-    ]
+        ]
+        for name in FILTERS
+    }
+    better = []
+    for name, found in changes.items():
+        where = [title for title, one in found if one[1] > 0]
+        if where and not any(one[2] < 0 for _, one in found):
+            better.append(f"{name} ({listed(where)})")
     if better:
-        verb = "is" if len(better) == 1 else "are"
         sentences.append(
-            f"**At the notebooks' input {listed(better)} {verb} clearly better than "
-            "ours on every sample.**"
+            "**At the notebooks' input, clearly better than ours somewhere and clearly "
+            f"worse nowhere: {listed(better)}.**"
         )
     elif own:
         sentences.append(
-            "At the notebooks' input no filter is clearly better than ours on every "
-            "sample."
+            "At the notebooks' input every other filter is clearly worse than ours "
+            "somewhere, or clearly better nowhere."
         )
     return " ".join(sentences)
 
@@ -201,7 +200,7 @@ def _explained(entry: Record) -> str:
     best = max((rows[name] for name in FILTERS), key=lambda row: row["map"])
     text = (
         f"At {entry['size']} pixels on the {entry['title']}, ours has mAP "
-        f"{ours['map']:.3f}; "
+        f"{ours['map']:.3f} (neighbouring pixels differ by {ours['sharpness']:.1f}); "
     )
     if best is ours:
         text += "no other filter has more. "
@@ -228,14 +227,10 @@ def _split(ours: Record, nearest: Record, sharpened: Record) -> str:
         for name, (value, *ends) in (("sharpness", sharp), ("aliasing", rest))
         if is_clear([value, *ends]) and value * sign > 0
     ]
-    cause = (
-        f"{listed(parts)} explain{'s' * (len(parts) == 1)} it"
-        if parts
-        else ("neither explains it alone")
-    )
+    verb = "explains" if len(parts) == 1 else "explain"
+    cause = f"{listed(parts)} {verb} it" if parts else "neither explains it alone"
     return (
-        "Ours, sharpened until neighbouring pixels differ as much as after nearest "
-        f"neighbour ({nearest['sharpness']:.1f} instead of {ours['sharpness']:.1f}), "
-        f"changes by {change(sharp)}; nearest neighbour's aliasing adds "
-        f"{change(rest)} to that: {cause}. "
+        "Ours, sharpened until they differ as after nearest neighbour "
+        f"({nearest['sharpness']:.1f}), changes by {change(sharp)}; nearest "
+        f"neighbour's aliasing adds {change(rest)} to that: {cause}. "
     )
