@@ -1,24 +1,30 @@
 """The benchmark, on a collection so small that it is over in seconds."""
 
-import doctest
 import json
 import platform
 import re
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("faiss")
 
 from tools.benchmark import __main__ as program
-from tools.benchmark import contenders, data, page, race
-from tools.benchmark.contenders import BASELINE, CELLS, EVERYONE, FLAT, missing
-from tools.benchmark.machine import describe
+from tools.benchmark import contenders, data, machine, race
+from tools.benchmark.contenders import BASELINE, CELLS, EVERYONE, K, find, missing
+from tools.benchmark.machine import read_raw
 from tools.benchmark.race import Benchmark, ContenderError, Process, Results
+from tools.benchmark.standing import mean_recall
+from utils.collection.extraction import EmbeddedFiles
 
-N, D, QUERIES = 900, 1024, 20
+N, D, QUERIES = 900, 1024, 40
 ROUNDS = 2
-by_name = {contender.name: contender for contender in EVERYONE}
+FLAT = find(BASELINE)
+FIRST = [contender for contender in EVERYONE if not contender.number]
+QUIET = ("--busy",)  # tests run side by side
+REFINED = next(c for c in EVERYONE if "Refine(SQ8)" in c.name)
 
 
 def unit_vectors(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -34,115 +40,117 @@ def collection(folder, n: int = N, d: int = D):
     return data.write_collection(folder, base, queries, title="Small", note="a test")
 
 
-def begin(results: Results) -> None:
-    results.begin(describe(), "test", sections=[("main", "small")], threads=[1])
+def measure(folder, some, results, *, rounds: int = 1, say=lambda line: None):
+    benchmark = Benchmark(folder, some, results, threads=[1], rounds=rounds, say=say)
+    return benchmark.run()
+
+
+def to(folder) -> list[str]:
+    return ["--work", str(folder / "work"), "--page", str(folder / "PAGE.md")]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """All contenders that are installed, all stages, one after the other."""
+    """A build of each family that is installed, all stages, one after the other."""
     work = tmp_path_factory.mktemp("work")
     folder, results = collection(work / "small"), Results(work / "results.jsonl")
-    begin(results)
-    lines: list[str] = []
-    Benchmark(
-        folder, EVERYONE, results, threads=[1], rounds=ROUNDS, say=lines.append
-    ).run()
-    return work, folder, results, lines
+    return folder, results, measure(folder, FIRST, results, rounds=ROUNDS)
 
 
-def standing(finished, name: str) -> page.Standing:
-    _, folder, results, _ = finished
-    return page.Standing(results, data.load_facts(folder), by_name[name])
-
-
-@pytest.mark.parametrize("contender", EVERYONE, ids=lambda contender: contender.name)
-def test_contender_builds_sweeps_and_races(finished, contender):
-    if reason := missing(contender.library):
+@pytest.mark.parametrize("contender", FIRST, ids=lambda contender: contender.name)
+def test_contender_builds_sweeps_and_finds(finished, contender):
+    if reason := missing(contender.family.library):
         pytest.skip(reason)
-    found = standing(finished, contender.name)
-    assert not found.failure
-    assert found.build["seconds"] > 0
-    assert found.build["peak"] > found.facts.n * D
-    assert found.best_recall > (0.3 if "PQ64" in contender.name else 0.9)
-    level = 0.9 if found.point(0.9) else None
-    if level:
-        assert len(found.turns(level, 1)) == ROUNDS
-        assert 0 < found.p50(level) < 1000
+    folder, _, section = finished
+    assert contender.name not in section.failures
+    build = section.builds[contender.name]
+    assert build["seconds"] > 0 and build["peak"] > N * D and build["file"] > N * 100
+    points = section.sweeps[contender.name]["points"]
+    # One range of eight bits for all numbers suits no vector whose numbers differ so
+    coarse = contender.options.get("dtype") in ("i8", "Float8", "E4M3")
+    coarse &= "pca" not in contender.options
+    assert max(map(mean_recall, points)) > (0.3 if coarse else 0.85)
+    for point in points:
+        assert [sum(half) for half in point["hits"]] == [QUERIES / 2] * 2
 
 
-@pytest.mark.parametrize("name", [BASELINE, "scikit-learn brute"])
-def test_exact_contender_finds_everything(finished, name):
-    if reason := missing(by_name[name].library):
-        pytest.skip(reason)
-    assert [point["recall"] for point in standing(finished, name).points] == [1.0]
+def test_each_family_races_in_every_round(finished):
+    _, _, section = finished
+    chosen = section.finalists()
+    assert {c.contender.family for c in chosen} == set(section.families)
+    for one in chosen:
+        assert len(one.turns(1)) == ROUNDS
+        for turn in one.turns(1):
+            assert 0 < turn["p50"] <= turn["p95"] < 1000 < turn["per_second"] * 1000
+
+
+def test_exact_contender_finds_everything(finished):
+    (point,) = finished[2].sweeps[BASELINE]["points"]
+    assert mean_recall(point) == 1.0
 
 
 def test_more_probes_find_no_less(finished):
-    recalls = [point["recall"] for point in standing(finished, CELLS).points]
+    recalls = [mean_recall(point) for point in finished[2].sweeps[CELLS]["points"]]
     assert recalls == sorted(recalls)
     assert recalls[0] < recalls[-1]
 
 
 def test_pca_keeps_only_the_components_in_use(finished):
     """1,024 numbers to 512: 2 MB in use; all of them would be 4 MB more."""
-    build = standing(finished, "FAISS PCA512,HNSW16_SQ8").build
+    build = finished[2].builds["FAISS graph, reduced (PCA512,HNSW16_SQ8)"]
     codes_links_matrix = N * (512 + 200) + 4 * 512 * D
     assert build["file"] < codes_links_matrix + 200_000
 
 
-def test_index_files_are_removed_and_logs_kept(finished):
-    _, folder, _, _ = finished
+def test_indexes_are_removed_and_logs_kept(finished):
+    folder, _, _ = finished
     assert not list(folder.glob("*.index"))
     assert list(folder.glob("*.log"))
 
 
 def test_finished_run_is_not_run_again(finished):
-    _, folder, results, _ = finished
+    folder, results, _ = finished
     before = len(results.records)
     again = Results(results.path)
-    Benchmark(
-        folder, EVERYONE, again, threads=[1], rounds=ROUNDS, say=lambda line: None
-    ).run()
+    measure(folder, FIRST, again, rounds=ROUNDS)
     assert len(again.records) == before
+
+
+def test_who_races_anew_has_rounds_of_their_own(tmp_path):
+    """The ratio of two is taken among those who raced together."""
+    folder, results = collection(tmp_path / "small", 100, 16), Results(tmp_path / "r")
+    measure(folder, [FLAT], results)
+    section = measure(folder, [FLAT, find("FAISS graph, six bits")], results)
+    (record,) = section.rounds
+    assert {turn["contender"] for turn in record["turns"]} == set(section.sweeps)
 
 
 def test_interrupted_run_goes_on(tmp_path, monkeypatch):
     folder, results = collection(tmp_path / "small", 100, 16), Results(tmp_path / "r")
-    racing = Benchmark(folder, [FLAT], results, threads=[1], rounds=2, say=print)
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Benchmark, "_round", stop)
-        racing.run()
+        measure(folder, [FLAT], results, rounds=2)
     with open(tmp_path / "r", "a") as file:
         file.write('{"kind": "rou')  # stopped in the midst of a line
     results = Results(tmp_path / "r")
-    Benchmark(folder, [FLAT], results, threads=[1], rounds=2, say=print).run()
+    measure(folder, [FLAT], results, rounds=2)
     kinds = [record["kind"] for record in Results(tmp_path / "r").records]
     assert kinds == ["build", "sweep", "round", "round"]
 
 
-def test_failing_contender_does_not_stop_the_others(tmp_path):
+def test_failing_contender_does_not_stop_the_others_and_is_tried_again(tmp_path):
     """There are no 256 principal components in 16 numbers."""
     folder, results = collection(tmp_path / "small", 100, 16), Results(tmp_path / "r")
-    broken = by_name[program.REFINED]
-    begin(results)
-    Benchmark(
-        folder, [broken, FLAT], results, threads=[1], rounds=1, say=lambda line: None
-    ).run()
-    failure = results.newest(kind="failure")
-    assert failure["contender"] == broken.name
-    assert "RuntimeError" in failure["error"]
-    assert [turn["contender"] for turn in results.newest(kind="round")["turns"]] == [
-        BASELINE
-    ]
-    page.write(tmp_path / "PAGE.md", results, tmp_path)
-    assert (
-        f"| {broken.name} | failed: RuntimeError" in (tmp_path / "PAGE.md").read_text()
-    )
+    for _ in range(2):
+        section = measure(folder, [REFINED, FLAT], results)
+        assert section.failed == [REFINED]
+        assert "RuntimeError" in section.failures[REFINED.name]["error"]
+        assert [c.contender for c in section.finalists()] == [FLAT]
+    assert len(Results(tmp_path / "r").of(kind="failure")) == 1
 
 
 def test_a_crash_is_an_error_of_that_contender(tmp_path):
@@ -154,50 +162,17 @@ def test_a_crash_is_an_error_of_that_contender(tmp_path):
             worker("build")
 
 
-def test_page_has_all_rows_and_no_host_name(finished, tmp_path):
-    work, _, results, _ = finished
-    page.write(tmp_path / "RESULTS.md", results, work)
-    text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    for contender in EVERYONE:
-        rows = re.findall(rf"^\| {re.escape(contender.name)} \|", text, re.MULTILINE)
-        assert len(rows) >= (1 if missing(contender.library) else 2), contender.name
-    for target in ("fast", "small", "tiny"):
-        assert re.search(
-            rf"\*\*{target}\*\*.*: (\*\*(met|missed)\*\*|not decided)", text
-        )
-    assert describe().processor in text
-    assert platform.node() not in text.replace(platform.machine(), "")
-    pictures = re.findall(r"\]\((.*?\.jpg)\)", text)
-    assert pictures and all((tmp_path / name).exists() for name in pictures)
-    widths = {line.count("|") for line in table_lines(text, "| index | asked")}
-    assert len(widths) == 1
-
-
-def table_lines(text: str, start: str) -> list[str]:
-    return text[text.index(start) :].split("\n\n", maxsplit=1)[0].splitlines()
-
-
-def test_page_without_results_says_what_to_run(tmp_path):
-    with pytest.raises(ValueError, match="Run: python -m tools.benchmark"):
-        page.write(tmp_path / "page.md", Results(tmp_path / "none"), tmp_path)
-
-
 def test_million_is_built_from_blocks(tmp_path):
     """The same neighbours as if the vectors had been there all at once."""
     source, n = unit_vectors(300, 64), 2_000
     folder = data.write_streamed(tmp_path / "big", source, n, 10)
-    results = Results(tmp_path / "results")
-    index = by_name["FAISS IVF,SQ8"]
-    Benchmark(
-        folder, [index], results, threads=[1], rounds=1, say=lambda line: None
-    ).run()
+    section = measure(folder, [find(CELLS)], Results(tmp_path / "results"))
     whole = np.concatenate(list(data.stream(folder)))
     queries = np.load(folder / "queries.npy")
-    expected = np.argsort(-(queries @ whole.T), axis=1)[:, : data.K]
+    expected = np.argsort(-(queries @ whole.T), axis=1)[:, :K]
     np.testing.assert_array_equal(data.load_exact(folder).ids, expected)
-    points = results.newest(kind="sweep")["points"]
     assert whole.shape == (n, 64)
-    assert max(point["recall"] for point in points) > 0.9
+    assert max(map(mean_recall, section.sweeps[CELLS]["points"])) > 0.9
 
 
 def test_neighbours_in_blocks_are_the_exact_ones(monkeypatch):
@@ -206,15 +181,51 @@ def test_neighbours_in_blocks_are_the_exact_ones(monkeypatch):
     nearest = data.NearestSoFar(queries)
     nearest.look_at(vectors[:33])
     nearest.look_at(vectors[33:])
-    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, : data.K]
+    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :K]
     np.testing.assert_array_equal(nearest.ids, expected)
 
 
-def test_queries_are_not_in_the_collection():
+def test_queries_are_neither_in_the_collection_nor_in_both_halves():
     vectors = unit_vectors(200, 8)
     base, queries = data.hold_out(vectors, 30)
     assert (len(base), len(queries)) == (170, 30)
     assert (queries @ base.T).max() < 0.999999
+    one, other = data.halves(queries)
+    assert (len(one), len(other)) == (15, 15)
+    assert (one @ other.T).max() < 0.999999
+
+
+def save_pictures(folder) -> None:
+    """Six pictures of two classes, and a text that is none."""
+    for number in range(6):
+        path = folder / f"class-{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * number, 80, 200)).save(path)
+    (folder / "class-0" / "notes.txt").write_text("no picture")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_photos_come_from_folders_or_zip_files(tmp_path, monkeypatch, packed):
+    folder = tmp_path / "photos"
+    save_pictures(folder)
+    if packed:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        folder = tmp_path / "archives"
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+            for file in files:
+                archive.write(file, file.relative_to(tmp_path / "photos"))
+    seen = []
+
+    def embed(paths, cache=None, progress=False):
+        seen.extend(path.name for path in paths)
+        return EmbeddedFiles(unit_vectors(len(paths), 8), [], [], [])
+
+    monkeypatch.setattr(data, "embed_files", embed)
+    assert data.embed_photos(folder, tmp_path / "v.npy") == 6
+    assert sorted(seen) == [f"{number}.png" for number in range(6)]
+    assert np.load(tmp_path / "v.npy").shape == (6, 8)
+    assert not list(tmp_path.glob("v.sqlite*"))
 
 
 def test_changed_vectors_are_another_collection(tmp_path):
@@ -260,7 +271,7 @@ def test_file_that_is_no_array_is_refused(tmp_path, content, capsys):
     if content is not None:
         (tmp_path / "v.npy").write_bytes(content)
     with pytest.raises(SystemExit):
-        program.main(["--vectors", str(tmp_path / "v.npy"), "--work", str(tmp_path)])
+        program.main([*QUIET, "--vectors", str(tmp_path / "v.npy"), *to(tmp_path)])
     error = capsys.readouterr().err
     assert "v.npy: expected an array written by numpy.save. Received:" in error
 
@@ -275,60 +286,98 @@ def test_vectors_that_are_good_are_read(tmp_path):
     [
         (["--threads", "2"], "expected 1 first"),
         (["--only", "Annoy"], "expected names of.*Received: .'Annoy'"),
+        (["--redraw"], "expected the raw results of PAGE.md.*Run the benchmark first"),
     ],
 )
 def test_impossible_wish_is_explained(tmp_path, arguments, message, capsys):
     with pytest.raises(SystemExit):
-        program.main([*arguments, "--work", str(tmp_path)])
+        program.main([*QUIET, *arguments, *to(tmp_path)])
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_whole_program(tmp_path, monkeypatch):
-    """From the gallery's vectors to the page, with two contenders."""
-    vectors, is_query = unit_vectors(300, 32), np.arange(300) % 10 == 0
-    monkeypatch.setattr(
-        program, "in_a_process", lambda function, *_: (vectors, is_query)
-    )
+def test_busy_machine_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "load", lambda: 99.0)
+    monkeypatch.setattr(program, "in_a_process", lambda *_: pytest.fail("it began"))
+    with pytest.raises(SystemExit, match="Received: 99.00.*--busy"):
+        program.main(to(tmp_path))
+    assert not (tmp_path / "PAGE.md").exists()
+
+
+@pytest.fixture
+def gallery(monkeypatch):
+    """Vectors in place of the gallery's, few of them held out, and few rounds."""
+    vectors = unit_vectors(300, 32)
+    monkeypatch.setattr(program, "in_a_process", lambda function, *_: vectors)
+    monkeypatch.setattr(program, "QUERIES", 60)
+    return vectors
+
+
+ONLY = ("--only", f"{BASELINE};{CELLS};FAISS graph, bytes")
+
+
+def test_whole_program_real_vectors_first_and_drawn_again_the_same(tmp_path, gallery):
     np.save(tmp_path / "mine.npy", unit_vectors(400, 32, seed=2))
-    program.main(
-        [
-            *("--n", "500", "--no-million", "--rounds", "1", "--threads", "1"),
-            *("--vectors", str(tmp_path / "mine.npy"), "--trained-on"),
-            *("--only", f"{BASELINE};{CELLS}"),
-            *("--work", str(tmp_path / "work"), "--page", str(tmp_path / "PAGE.md")),
-        ]
-    )
+    more = ("--vectors", str(tmp_path / "mine.npy"), "--trained-on", *ONLY)
+    sizes = ("--n", "500", "--million", "700", "--rounds", "2", "--threads", "1")
+    assert program.main([*QUIET, *sizes, *more, *to(tmp_path)]) == 0
     text = (tmp_path / "PAGE.md").read_text(encoding="utf-8")
-    assert "## 500 vectors by enlargement: n = 500" in text
-    assert "## The gallery: n = 270" in text
-    assert "real vectors: n = 320" in text
+    titles = ("340 real vectors", "500 vectors by enlargement", "700 vectors by enlar")
+    places = [text.index(f"### {title}") for title in titles]
+    assert places == sorted(places)
+    assert text.index("340 real vectors of 32 numbers") < 200
     assert "These photos trained the weights" in text
-    assert "## Is an enlargement like real vectors?" in text
+    assert "### Is an enlargement like real vectors?" in text
+    assert platform.node() not in text.replace(platform.machine(), "")
+    assert [facts["real"] for facts in read_raw(tmp_path / "PAGE.md")["sections"]] == [
+        *(True, False, False)
+    ]
+    program.main(["--redraw", *to(tmp_path)])
+    assert (tmp_path / "PAGE.md").read_text(encoding="utf-8") == text
+
+
+def test_first_collection_decides_who_goes_on(tmp_path, gallery):
+    np.save(tmp_path / "mine.npy", unit_vectors(400, 32, seed=2))
+    sizes = ("--n", "500", "--million", "0", "--rounds", "1", "--threads", "1")
+    more = ("--vectors", str(tmp_path / "mine.npy"), *ONLY)
+    program.main([*QUIET, *sizes, *more, *to(tmp_path)])
+    records = read_raw(tmp_path / "PAGE.md")["records"]
+    keys = list(dict.fromkeys(record["data"] for record in records))
+    built = [
+        [r["contender"] for r in records if r["kind"] == "build" and r["data"] == key]
+        for key in keys
+    ]
+    assert len(built) == 2
+    assert set(built[1]) < set(built[0])
+    assert {BASELINE, CELLS} <= set(built[1])
+
+
+def test_quick_never_touches_the_published_page(tmp_path, gallery, monkeypatch):
+    published = tmp_path / "published"
+    published.mkdir()
+    (published / "RESULTS.md").write_text("published")
+    monkeypatch.setattr(program, "HERE", published)
+    sizes = ("--n", "300", "--rounds", "1", "--threads", "1")
+    work = ("--work", str(tmp_path / "work"))
+    program.main([*QUIET, "--quick", *sizes, *work, *ONLY])
+    assert [file.read_text() for file in published.iterdir()] == ["published"]
+    text = (tmp_path / "work-quick" / "QUICK.md").read_text(encoding="utf-8")
+    assert "300 vectors by enlargement" in text
+    assert "No real vectors were given" in text
+
+
+def test_quick_takes_few_and_a_build_of_each():
+    options = program.parser().parse_args(["--quick"])
+    some = program.choose(options)
+    assert [c.family.name for c in some] == list(contenders.QUICK)
+    assert len(some) < len(EVERYONE) / 4
 
 
 def test_race_that_does_not_fit_into_memory_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(race, "free_memory", lambda: 1000.0)
     folder, results = collection(tmp_path / "small", 100, 16), Results(tmp_path / "r")
     with pytest.raises(MemoryError, match="Free: 0.0 GB. Leave some out with --only"):
-        Benchmark(folder, [FLAT], results, threads=[1], rounds=1, say=print).run()
+        measure(folder, [FLAT], results)
     assert results.newest(kind="build")
-
-
-@pytest.mark.parametrize("module", [race, contenders])
-def test_examples(module):
-    assert doctest.testmod(module).failed == 0
-
-
-def test_cheapest_setting_reaches_the_recall():
-    points = [
-        {"setting": {"ef": 1}, "recall": 0.80, "ms": 1.0},
-        {"setting": {"ef": 2}, "recall": 0.96, "ms": 2.0},
-        {"setting": {"ef": 3}, "recall": 0.97, "ms": 1.5},
-    ]
-    assert race.cheapest(points, 0.95)["setting"] == {"ef": 3}
-    assert race.cheapest(points, 0.99) is None
-    assert race.choose_settings(points) == [{"ef": 3}]
-    assert race.choose_settings(points[:1]) == [{"ef": 1}]
 
 
 def test_library_that_is_missing_is_named_with_its_file(monkeypatch):
@@ -338,10 +387,22 @@ def test_library_that_is_missing_is_named_with_its_file(monkeypatch):
     )
 
 
-def test_graphs_of_all_libraries_are_built_alike():
-    assert {c.library for c in EVERYONE} == set(contenders.ENGINES)
-    graphs = [c for c in EVERYONE if "HNSW" in c.name]
-    assert all(f"HNSW{contenders.GRAPH['links']}" in c.name for c in graphs)
+def test_table_declares_each_contender_once():
+    assert {c.family.library for c in EVERYONE} == set(contenders.ENGINES)
+    assert len({c.name for c in EVERYONE}) == len(EVERYONE)
+    assert len({c.folder for c in EVERYONE}) == len(EVERYONE)
+
+
+def test_every_peer_is_offered_the_reduction_and_the_refinement():
+    forms = {(c.family.library, c.family.form) for c in EVERYONE}
+    for library in contenders.ENGINES:
+        assert (library, contenders.REORDERED) in forms, library
+
+
+def test_graph_keeps_what_is_to_be_reordered():
+    settings = find("hnswlib, reordered (links 16, ef 100)").settings(100_000)
+    assert settings
+    assert all(s["ef"] >= K * s["factor"] for s in settings)
 
 
 def test_results_survive_as_lines_of_json(tmp_path):

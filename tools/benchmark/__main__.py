@@ -1,57 +1,53 @@
 """Compare indexes, and write the results page.
 
-python -m tools.benchmark                           # at most 40 minutes on two cores
-python -m tools.benchmark --vectors FILE            # and on real vectors of yours
-python -m tools.benchmark --photos FOLDER           # and on pictures of yours
-python -m tools.benchmark --full                    # everything, for some hours
-python -m tools.benchmark page                      # the page anew from kept results
+python -m tools.benchmark --quick            # your machine, three minutes; no download
+python -m tools.benchmark --photos FOLDER    # the page: real vectors first
+python -m tools.benchmark --vectors FILE     # the same, from vectors kept before
+python -m tools.benchmark --redraw           # the page anew, from the raw results
 
-A run that was stopped goes on where it was.  Leave the machine alone meanwhile.
+FOLDER has a folder for each class, or zip files of them.  A run that was stopped goes
+on where it was.  Leave the machine alone meanwhile: a busy one is refused.
 """
 
 import argparse
+import datetime
+import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tools.benchmark import data, page
 from tools.benchmark.contenders import (
-    BASELINE,
     CELLS,
     EVERYONE,
+    FAMILIES,
+    LIBRARIES,
     PACKAGES,
+    QUICK,
     Contender,
+    find,
     missing,
 )
-from tools.benchmark.machine import describe
+from tools.benchmark.machine import ANYWAY, check_quiet, describe, write_raw
 from tools.benchmark.race import Benchmark, Results
+from tools.benchmark.standing import Section, leaders
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-QUERIES = 500
-SOURCE = 1_248  # real vectors from which an enlargement is judged against real ones
-GROWTH = (3_000, 10_000, 30_000)
-REFINED = "FAISS PCA256,IVF,PQ128x4fs,Refine(SQ8)"
-GROWING = (BASELINE, REFINED, "FAISS HNSW16_SQ8", "hnswlib", "voyager")
-MILLION = ("FAISS PCA512,IVF,SQ8", REFINED)
-MILLION_FULL = (*MILLION, "FAISS IVF,SQ8", "FAISS PCA512,HNSW16_SQ8")
+QUERIES = 1_000  # half of them to choose on, half of them to report on
+ENLARGED, MILLION, FEW = 100_000, 1_000_000, 20_000
+ROUNDS, QUICK_ROUNDS = 7, 4
+STREAMED_BYTES = 3_300  # a vector: what may be built of a million under 6 GB
 
-
-@dataclass(frozen=True)
-class Section:
-    """A collection on the page, and who takes part."""
-
-    kind: str
-    folder: Path
-    contenders: Sequence[Contender]
-    rounds: int
+Step = tuple[
+    Path, Callable[[], Sequence[Contender]]
+]  # a collection, and who takes part
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,23 +58,25 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = options.add_argument
-    add("command", nargs="?", choices=["run", "page"], default="run")
+    add("--quick", action="store_true", help="few contenders; a page in output/ alone")
+    add("--photos", type=Path, help="folder of pictures, embedded with the weights")
     add("--vectors", type=Path, help=".npy of real unit vectors (n, d), float32")
     add(
         "--trained-on",
         action="store_true",
-        help="the photos behind --vectors trained the weights; the page says so",
+        help="the real vectors' photos trained the weights; the page says so",
     )
-    add("--photos", type=Path, help="folder of pictures, embedded with the weights")
-    add("--full", action="store_true", help="more rounds; more indexes at a million")
-    add("--no-million", action="store_true", help="leave out the million vectors")
-    add("--only", help="names of contenders with semicolons between (default: all)")
-    add("--n", type=int, default=100_000, help="size of the enlarged collection")
-    add("--million", type=int, default=1_000_000, help="and of the largest")
-    add("--threads", type=int, nargs="+", default=[1, 2], help="begins with 1")
-    add("--rounds", type=int, help="of the race (default: 5, with --full 9)")
+    add("--only", help="names of families with semicolons between (default: all)")
+    add("--n", type=int, help="size of the enlarged collection")
+    add("--million", type=int, default=MILLION, help="of the largest; 0 for none")
+    add("--threads", type=int, nargs="+", help="begins with 1 (default: 1 and all)")
+    add("--rounds", type=int, help=f"of the race (default: {ROUNDS})")
     add("--work", type=Path, default=ROOT / "output" / "benchmark")
-    add("--page", type=Path, default=HERE / "RESULTS.md")
+    add("--page", type=Path, help="default: RESULTS.md, with --quick in --work")
+    add("--redraw", action="store_true", help="measure nothing; draw the page anew")
+    add(
+        ANYWAY, action="store_true", help="measure on a busy machine, and mark the page"
+    )
     return options
 
 
@@ -88,133 +86,117 @@ def in_a_process(function: Any, *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def choose(names: Sequence[str]) -> list[Contender]:
-    """Return the contenders of these names, in the order of the table."""
-    known = [contender.name for contender in EVERYONE]
+def choose(options: argparse.Namespace) -> list[Contender]:
+    """Return the contenders that are wanted, in the order of the table."""
+    known = [family.name for family in FAMILIES]
+    default = QUICK if options.quick else known
+    names = options.only.split(";") if options.only else default
     strangers = [name for name in names if name not in known]
     if strangers:
         raise ValueError(f"--only: expected names of {known}. Received: {strangers}.")
-    return [contender for contender in EVERYONE if contender.name in names]
+    found = [c for c in EVERYONE if c.family.name in names]
+    return [c for c in found if not (options.quick and c.number)]  # a build of each
 
 
-def sections(options: argparse.Namespace) -> list[Section]:
-    """Prepare the collections: each is a folder of vectors, queries and answers."""
-    work, rounds = options.work, options.rounds or (9 if options.full else 5)
-    names = options.only.split(";") if options.only else [c.name for c in EVERYONE]
-    everyone = choose(names)
-    some = [contender for contender in everyone if contender.name in GROWING]
-    real = data.read_vectors(options.vectors) if options.vectors else None
-    vectors, is_query = in_a_process(data.embed_gallery, ROOT / "images")
-    folder = data.write_collection(
-        work / "gallery",
-        vectors[~is_query],
-        vectors[is_query],
-        title="The gallery",
-        note="real vectors of `images/`; the queries are its held-out pictures",
-    )
-    found = [Section("collection", folder, everyone, rounds)]
+def real_vectors(options: argparse.Namespace) -> Path | None:
+    """Prepare the real vectors' collection, if there are such."""
+    file = options.vectors
     if options.photos:
-        found.append(Section("collection", photos(options), everyone, rounds))
-    for n in GROWTH:
-        if n < options.n:
-            folder = data.write_enlarged(work / f"enlarged-{n}", vectors, n, QUERIES)
-            found.append(Section("growth", folder, some, rounds))
-    folder = data.write_enlarged(
-        work / f"enlarged-{options.n}", vectors, options.n, QUERIES
-    )
-    found.append(Section("main", folder, everyone, rounds))
-    if real is not None:
-        found.append(Section("main", own(options, real), everyone, rounds))
-    found += agreement(work, vectors if real is None else real)
-    if not options.no_million:
-        names = MILLION_FULL if options.full else MILLION
-        folder = data.write_streamed(work / "million", vectors, options.million, 200)
-        found.append(Section("million", folder, choose(names), rounds))
-    return found
-
-
-def photos(options: argparse.Namespace) -> Path:
-    """Prepare the pictures of a folder."""
-    base, queries = data.hold_out(
-        in_a_process(data.embed_folder, options.photos), QUERIES
-    )
-    note = "real vectors of a folder of pictures; the queries are held out at random"
-    return data.write_collection(
-        options.work / "photos", base, queries, title="A folder of photos", note=note
-    )
-
-
-def own(options: argparse.Namespace, real: np.ndarray) -> Path:
-    """Prepare the real vectors of a file."""
-    base, queries = data.hold_out(real, QUERIES)
-    note = f"real vectors from `{options.vectors.name}`; queries held out at random"
+        file = options.work / "photos.npy"
+        in_a_process(data.embed_photos, options.photos, file)
+        print(f"Kept for --vectors: {file}")
+    if file is None:
+        return None
+    base, queries = data.hold_out(data.read_vectors(file), QUERIES)
+    note = "vectors of real pictures; the queries are held out at random"
     if options.trained_on:
         note += ". **These photos trained the weights**: others may lie less clearly"
+    title = f"{len(base):,} real vectors"
+    folder = options.work / "real"
     return data.write_collection(
-        options.work / "real",
-        base,
-        queries,
-        title=f"{len(base):,} real vectors",
-        note=note,
+        folder, base, queries, title=title, note=note, real=True
     )
 
 
-def agreement(work: Path, real: np.ndarray) -> list[Section]:
-    """Prepare a pair: real vectors, and as many drawn from a small part of them."""
-    base, queries = data.hold_out(real, QUERIES if len(real) > 5_000 else 200)
-    rows = np.random.default_rng(seed=1).permutation(len(base))
-    source = base[rows[: min(SOURCE, len(base) // 2)]]
-    pair = [
-        data.write_collection(
-            work / "agreement-real",
-            base,
-            queries,
-            title="Real",
-            note="held-out queries",
-        ),
-        data.write_enlarged(
-            work / "agreement-enlarged", source, len(base), len(queries)
-        ),
-    ]
-    return [Section("agreement", folder, choose([CELLS]), 1) for folder in pair]
+def steps(options: argparse.Namespace, found: list[Section]) -> Iterator[Step]:
+    """Yield the collections; the first decides who takes part in the others.
+
+    `found` holds the results of those before, when a step is asked who takes part.
+    """
+    everyone = choose(options)
+    n = options.n or (FEW if options.quick else ENLARGED)
+
+    def best() -> list[Contender]:
+        if not found:
+            return everyone
+        also = [find(CELLS)] if find(CELLS) in everyone else []  # is it like real ones?
+        return list(dict.fromkeys([*leaders(found[0]), *also]))
+
+    def compact() -> list[Contender]:
+        chosen = [c for c in best() if c.streams]
+        sizes = {c: found[0].bytes_a_vector(c) for c in chosen if c.name != CELLS}
+        return [c for c, size in sizes.items() if size <= STREAMED_BYTES]
+
+    real = None if options.quick else real_vectors(options)
+    if real:
+        yield real, best
+    gallery = in_a_process(data.embed_gallery, ROOT / "images")
+    folder = options.work / f"enlarged-{n}"
+    yield data.write_enlarged(folder, gallery, n, QUERIES), best
+    if options.million and not options.quick:
+        folder = options.work / "million"
+        yield data.write_streamed(folder, gallery, options.million, QUERIES), compact
 
 
-def say_what_is_missing() -> None:
-    """Print how to install the peers that are not there."""
-    for library in dict.fromkeys(contender.library for contender in EVERYONE):
-        if missing(library):
-            print(missing(library))
-
-
-def run(section: Section, results: Results, threads: Sequence[int]) -> None:
-    """Measure one collection."""
-    everyone, rounds = section.contenders, section.rounds
-    Benchmark(section.folder, everyone, results, threads=threads, rounds=rounds).run()
+def run(options: argparse.Namespace, command: str) -> None:
+    """Measure all collections, and keep the raw results beside the page."""
+    machine = describe(PACKAGES)
+    quiet = check_quiet(machine.cores, anyway=options.busy)
+    threads = options.threads or sorted({1, machine.cores})
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    declared = json.dumps([[f.name, f.builds, f.grid] for f in FAMILIES])
+    mark = f"{machine.fingerprint}-{sha256(declared.encode()).hexdigest()[:8]}"
+    results = Results(options.work / f"results-{mark}.jsonl")
+    sections: list[Section] = []
+    for folder, contenders in steps(options, sections):
+        benchmark = Benchmark(
+            folder, contenders(), results, threads=threads, rounds=rounds
+        )
+        sections.append(benchmark.run())
+        keys = {section.facts["fingerprint"] for section in sections}
+        raw = {
+            "date": datetime.date.today().isoformat(),
+            "command": command,
+            "machine": asdict(machine),
+            "quiet": quiet,
+            "threads": threads,
+            "rounds": rounds,
+            "absent": [text for name in LIBRARIES if (text := missing(name))],
+            "sections": [section.facts for section in sections],
+            "records": [r for r in results.records if r["data"] in keys],
+        }
+        write_raw(options.page, raw)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for, and write the page."""
     options = parser().parse_args(arguments)
-    if options.threads[0] != 1:
+    if options.quick:
+        options.work = options.work.with_name(options.work.name + "-quick")
+    default = options.work / "QUICK.md" if options.quick else HERE / "RESULTS.md"
+    options.page = options.page or default
+    if options.threads and options.threads[0] != 1:
         parser().error(f"--threads: expected 1 first. Received: {options.threads}.")
-    say_what_is_missing()
-    options.work.mkdir(parents=True, exist_ok=True)
-    machine = describe(package for package, _ in PACKAGES.values())
-    results = Results(options.work / f"results-{machine.fingerprint}.jsonl")
-    if options.command == "run":
-        try:
-            todo = sections(options)
-        except ValueError as error:
-            parser().error(str(error))
-        command = "python -m tools.benchmark " + shlex.join(arguments or sys.argv[1:])
-        shown = [(section.kind, section.folder.name) for section in todo]
-        results.begin(machine, command, sections=shown, threads=options.threads)
-        try:
-            for section in todo:
-                run(section, results, options.threads)
-        except MemoryError as error:
-            parser().error(str(error))
-    page.write(options.page, results, options.work)
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        if not options.redraw:
+            for text in filter(None, map(missing, LIBRARIES)):
+                print(text)
+            options.work.mkdir(parents=True, exist_ok=True)
+            run(options, shlex.join(["python", "-m", "tools.benchmark", *given]))
+        page.write(options.page)
+    except (ValueError, MemoryError) as error:
+        parser().error(str(error))
     print(f"Written: {options.page}")
     return 0
 

@@ -1,298 +1,159 @@
-"""What takes part in the benchmark, and how each library is spoken to.
+"""What takes part in the benchmark: the one table of families, builds and grids.
 
-A contender is a name, an engine and a grid of search parameters.  An engine has five
-methods: `build`, `save`, `load`, `tune` and `search`; it imports its library when it is
-made, so that a library which is not installed costs its own contenders only.
+A family is one way to search with one library.  It has a few builds, each an index of
+its own, and a grid of search parameters; all of them together are the family at its
+best.  Annoy has no part: its last release is of 2023, and only its source is offered.
 """
 
-import importlib.metadata
 import importlib.util
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from tools.benchmark.engines import ENGINES, Engine
 from utils.practice.index_choice import POINTS_PER_CELL
 
+K = 10  # neighbours that are asked for
 SAMPLE_A_CELL = 64  # vectors to train on, where the collection comes in blocks
-GRAPH = {"links": 16, "effort": 100}  # M and efConstruction: the same for every graph
-EFFORTS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
-PROBES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
-FACTORS = [2, 4, 8, 16, 32]  # of a refinement: candidates for each result
+
+# Search parameters, cheapest first
+EFFORTS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384]  # candidates of a graph
+PROBES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]  # cells
+FACTORS = [2, 4, 8, 16]  # of a refinement: candidates for each result
+EPSILONS = [0, 2, 4, 6, 8, 10, 15, 20]  # hundredths; NGT's own measure
+
+# Builds of a graph: its links and the candidates while it is built. The second costs
+# about three times as much; where a library offers several number types, only the
+# types that may win have it.
+GRAPH = [{"links": 16, "ef": 100}, {"links": 32, "ef": 200}]
+GRAPH_LEAN = GRAPH[:1]
+SVS_GRAPH = [{"degree": 32, "window": 100}, {"degree": 64, "window": 200}]
+
+# What is stored of each vector; the page gives each its mark
+FLOATS, HALVES, BYTES = "float32", "16 bits a number", "8 bits a number or fewer"
+REORDERED, REDUCED = "reduced, then reordered", "reduced only"
+FORMS = (FLOATS, HALVES, BYTES, REORDERED, REDUCED)
 
 
-class FaissEngine:
-    """An index of FAISS by its factory string; ``{cells}`` stands for nlist.
+class Library(NamedTuple):
+    """What pip calls it, where it is listed, and its name on the page."""
 
-    PCA moves the origin to the mean.  Distances stay as they are, inner products do
-    not: so behind PCA the squared distance is used, which ranks unit vectors alike.
-    """
-
-    def __init__(self, threads: int, *, factory: str) -> None:
-        import faiss
-
-        self.faiss: Any = faiss  # its stubs lack much of what it has
-        self.factory = factory
-        moved = "PCA" in factory
-        self.metric = faiss.METRIC_L2 if moved else faiss.METRIC_INNER_PRODUCT
-        faiss.omp_set_num_threads(threads)
-
-    def build(self, vectors: np.ndarray) -> None:
-        """Train, if need be, and add."""
-        self.start(vectors, len(vectors))
-        self.add(vectors)
-
-    def start(self, sample: np.ndarray, n: int) -> None:
-        """Train for a collection of n vectors of which `sample` is a part."""
-        factory = self.factory.format(cells=cells_for(n))
-        self.index = self.faiss.index_factory(sample.shape[1], factory, self.metric)
-        if "HNSW" in factory.replace("_HNSW", ""):  # not the one that finds the cells
-            self.tune(efConstruction=GRAPH["effort"])
-        self.index.train(sample)
-        self._drop_spare_components()
-
-    def _drop_spare_components(self) -> None:
-        """Forget the components of a PCA that are not used: 17 MB for 2,048 numbers."""
-        index = self.faiss.downcast_index(self.index)
-        if isinstance(index, self.faiss.IndexRefine):
-            index = self.faiss.downcast_index(index.base_index)
-        if isinstance(index, self.faiss.IndexPreTransform):
-            step = self.faiss.downcast_VectorTransform(index.chain.at(0))
-            if isinstance(step, self.faiss.PCAMatrix):
-                step.PCAMat.clear()  # searching needs `A` and `b` alone
-
-    def add(self, block: np.ndarray) -> None:
-        """Add some vectors; their ids count on."""
-        self.index.add(block)
-
-    def save(self, path: Path) -> None:
-        """Write the index."""
-        self.faiss.write_index(self.index, str(path))
-
-    def load(self, path: Path, shape: tuple[int, int]) -> None:
-        """Read what `save` wrote."""
-        self.index = self.faiss.read_index(str(path))
-
-    def tune(self, **settings: int) -> None:
-        """Set search parameters by FAISS's own names for them."""
-        for name, value in settings.items():
-            space = self.faiss.ParameterSpace()
-            space.set_index_parameter(self.index, name, value)
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Return ids of shape (q, k)."""
-        return self.index.search(queries, k)[1]
-
-    def count_distances(self, queries: np.ndarray, k: int) -> float:
-        """Return how many vectors a search compares on average; 0 if unknown."""
-        counters = self.faiss.cvar.indexIVF_stats, self.faiss.cvar.hnsw_stats
-        for counter in counters:
-            counter.reset()
-        self.search(queries, k)
-        return max(counter.ndis for counter in counters) / len(queries)
+    package: str
+    file: str
+    name: str
 
 
-class HnswlibEngine:
-    """hnswlib, the reference implementation of HNSW."""
-
-    def __init__(self, threads: int) -> None:
-        import hnswlib
-
-        self.hnswlib, self.threads = hnswlib, threads
-
-    def build(self, vectors: np.ndarray) -> None:
-        """Build the graph."""
-        n, d = vectors.shape
-        self.index = self.hnswlib.Index(space="ip", dim=d)
-        self.index.init_index(n, ef_construction=GRAPH["effort"], M=GRAPH["links"])
-        self.index.add_items(vectors, num_threads=self.threads)
-
-    def save(self, path: Path) -> None:
-        """Write the index."""
-        self.index.save_index(str(path))
-
-    def load(self, path: Path, shape: tuple[int, int]) -> None:
-        """Read what `save` wrote."""
-        self.index = self.hnswlib.Index(space="ip", dim=shape[1])
-        self.index.load_index(str(path), max_elements=shape[0])
-
-    def tune(self, ef: int) -> None:
-        """Set how many candidates a search keeps."""
-        self.index.set_ef(ef)
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Return ids of shape (q, k)."""
-        ids, _ = self.index.knn_query(queries, k, num_threads=self.threads)
-        return ids.astype(np.int64)
-
-
-class UsearchEngine:
-    """usearch, HNSW with vectors in several number formats."""
-
-    def __init__(self, threads: int, *, dtype: str) -> None:
-        import usearch.index
-
-        self.usearch, self.threads, self.dtype = usearch.index, threads, dtype
-
-    def _empty(self, d: int) -> Any:
-        return self.usearch.Index(
-            ndim=d,
-            metric="ip",
-            dtype=self.dtype,
-            connectivity=GRAPH["links"],
-            expansion_add=GRAPH["effort"],
-        )
-
-    def build(self, vectors: np.ndarray) -> None:
-        """Build the graph."""
-        self.index = self._empty(vectors.shape[1])
-        keys = np.arange(len(vectors), dtype=np.uint64)
-        self.index.add(keys, vectors, threads=self.threads)
-
-    def save(self, path: Path) -> None:
-        """Write the index."""
-        self.index.save(str(path))
-
-    def load(self, path: Path, shape: tuple[int, int]) -> None:
-        """Read what `save` wrote."""
-        self.index = self._empty(shape[1])
-        self.index.load(str(path))
-
-    def tune(self, expansion: int) -> None:
-        """Set how many candidates a search keeps."""
-        self.index.expansion_search = expansion
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Return ids of shape (q, k)."""
-        found = self.index.search(queries, k, threads=self.threads)
-        return np.atleast_2d(found.keys).astype(np.int64)
-
-
-class VoyagerEngine:
-    """voyager, Spotify's HNSW."""
-
-    def __init__(self, threads: int) -> None:
-        import voyager
-
-        self.voyager, self.threads, self.effort = voyager, threads, -1
-
-    def build(self, vectors: np.ndarray) -> None:
-        """Build the graph."""
-        n, d = vectors.shape
-        cosine = self.voyager.Space.Cosine  # of unit vectors: the inner product
-        self.index = self.voyager.Index(
-            cosine, d, M=GRAPH["links"], ef_construction=GRAPH["effort"], max_elements=n
-        )
-        self.index.add_items(vectors, np.arange(n), num_threads=self.threads)
-
-    def save(self, path: Path) -> None:
-        """Write the index."""
-        self.index.save(str(path))
-
-    def load(self, path: Path, shape: tuple[int, int]) -> None:
-        """Read what `save` wrote."""
-        self.index = self.voyager.Index.load(str(path))
-
-    def tune(self, query_ef: int) -> None:
-        """Set how many candidates a search keeps."""
-        self.effort = query_ef
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Return ids of shape (q, k)."""
-        ids, _ = self.index.query(
-            queries, k, num_threads=self.threads, query_ef=self.effort
-        )
-        return ids.astype(np.int64)
-
-
-class SklearnEngine:
-    """scikit-learn's brute force: exact; its threads follow OMP_NUM_THREADS."""
-
-    def __init__(self, threads: int) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
-        self.model = NearestNeighbors(algorithm="brute")
-
-    def build(self, vectors: np.ndarray) -> None:
-        """Keep the vectors."""
-        self.vectors = vectors
-        self.model.fit(vectors)
-
-    def save(self, path: Path) -> None:
-        """Write the vectors: there is nothing else."""
-        with open(path, "wb") as file:
-            np.save(file, self.vectors)
-
-    def load(self, path: Path, shape: tuple[int, int]) -> None:
-        """Read what `save` wrote."""
-        with open(path, "rb") as file:
-            self.build(np.load(file))
-
-    def tune(self) -> None:
-        """Nothing can be tuned."""
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Return ids of shape (q, k)."""
-        return self.model.kneighbors(queries, k, return_distance=False)
-
-
-ENGINES = {
-    "faiss": FaissEngine,
-    "hnswlib": HnswlibEngine,
-    "usearch": UsearchEngine,
-    "voyager": VoyagerEngine,
-    "sklearn": SklearnEngine,
+PEERS = "tools/benchmark/requirements.txt"
+LIBRARIES = {  # by the name for `import`
+    "faiss": Library("faiss-cpu", "requirements.txt", "FAISS"),
+    "hnswlib": Library("hnswlib", PEERS, "hnswlib"),
+    "usearch": Library("usearch", PEERS, "usearch"),
+    "voyager": Library("voyager", PEERS, "voyager"),
+    "scann": Library("scann", PEERS, "ScaNN"),
+    "svs": Library("scalable-vs", PEERS, "SVS"),
+    "ngtpy": Library("ngt", PEERS, "NGT"),
 }
-PACKAGES = {  # what pip calls them, and where they are listed
-    "faiss": ("faiss-cpu", "requirements.txt"),
-    "hnswlib": ("hnswlib", "tools/benchmark/requirements.txt"),
-    "usearch": ("usearch", "tools/benchmark/requirements.txt"),
-    "voyager": ("voyager", "tools/benchmark/requirements.txt"),
-    "sklearn": ("scikit-learn", "requirements-dev.txt"),
-    "numpy": ("numpy", "requirements.txt"),
-}
+PACKAGES = ("numpy", *(library.package for library in LIBRARIES.values()))
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One line of the tables.
+@dataclass(frozen=True, eq=False)  # each is itself alone
+class Family:
+    """A row of the table.
 
-    `grid` maps a search parameter to the values that are tried, cheapest first.
+    A build's option that holds ``{cells}`` is filled in for the collection's size;
+    `pca`, `rotate` and `reorder` put `ReducedEngine` around the library's own engine.
     """
 
     name: str
     library: str
-    about: str
-    options: dict[str, Any] = field(default_factory=dict)
+    form: str
+    builds: list[dict[str, Any]]
     grid: dict[str, list[int]] = field(default_factory=dict)
-
-    @property
-    def file(self) -> str:
-        """The name of the index's file."""
-        return "".join(c if c.isalnum() else "-" for c in self.name) + ".index"
 
     @property
     def is_peer(self) -> bool:
         """Whether this is what people might use instead of FAISS."""
         return self.library != "faiss"
 
-    def engine(self, threads: int) -> Any:
+
+@dataclass(frozen=True)
+class Contender:
+    """One build of a family."""
+
+    family: Family
+    number: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How it is built."""
+        return self.family.builds[self.number]
+
+    @property
+    def name(self) -> str:
+        """The family's name, and what sets this build apart."""
+        options = self.options
+        if len(self.family.builds) == 1:
+            return self.family.name
+        others = [b for b in self.family.builds if b != options]
+        marks = [
+            f"{key} {value}".removeprefix("factory ").format(cells="", more="×2")
+            for key, value in options.items()
+            if any(other.get(key) != value for other in others)
+        ]
+        return f"{self.family.name} ({', '.join(marks)})"
+
+    @property
+    def folder(self) -> str:
+        """The name of the index's folder."""
+        return "".join(c if c.isalnum() else "-" for c in self.name) + ".index"
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can be built from blocks, one after the other."""
+        return ENGINES[self.family.library].streams
+
+    def engine(self, threads: int, n: int, unit: bool = True) -> Engine:
         """Import the library and make an engine that uses so many threads."""
-        return ENGINES[self.library](threads, **self.options)
+        options = {key: _filled(value, n) for key, value in self.options.items()}
+        reduction = {key: options.pop(key) for key in REDUCTION if key in options}
+        make: Callable[[int, bool], Engine]
+        make = partial(ENGINES[self.family.library], **options)
+        if not reduction:
+            return make(threads, unit)
+        from tools.benchmark.reduced import ReducedEngine
+
+        return ReducedEngine(threads, unit, make=make, **reduction)
 
     def settings(self, n: int) -> list[dict[str, int]]:
         """Return all combinations of the grid that make sense for n vectors."""
-        grid = dict(self.grid)
-        if "nprobe" in grid:
-            grid["nprobe"] = [p for p in grid["nprobe"] if p <= cells_for(n)]
-        return [
-            dict(zip(grid, values, strict=True))
-            for values in itertools.product(*grid.values())
-        ]
+        grid = dict(self.family.grid)
+        for name in {"nprobe", "leaves"} & set(grid):
+            grid[name] = [value for value in grid[name] if value <= cells_for(n)]
+        return list(_sensible(grid))
+
+
+REDUCTION = ("pca", "rotate", "reorder")
+
+
+def _filled(value: Any, n: int) -> Any:
+    if value == "{cells}":  # an option that is a number
+        return cells_for(n)
+    if isinstance(value, str):
+        return value.format(cells=cells_for(n), more=2 * cells_for(n))
+    return value
+
+
+def _sensible(grid: dict[str, list[int]]) -> Iterator[dict[str, int]]:
+    """Yield the combinations; a graph must keep what is to be reordered."""
+    for values in itertools.product(*grid.values()):
+        setting = dict(zip(grid, values, strict=True))
+        kept = setting.get("ef", setting.get("efSearch"))
+        factor = setting.get("factor", setting.get("k_factor_rf", 1))
+        if kept is None or factor == 1 or K * factor <= kept:
+            yield setting
 
 
 def cells_for(n: int) -> int:
@@ -307,77 +168,171 @@ def cells_for(n: int) -> int:
     return 2 ** max(1, round(math.log2(cells) - 0.25))
 
 
-def _faiss(code: str, about: str, **grid: list[int]) -> Contender:
-    name = "FAISS " + code.replace("{cells}", "")
-    return Contender(name, "faiss", about, {"factory": code}, grid)
+def _faiss(name: str, form: str, *factories: str, ef: int = 0, **grid: Any) -> Family:
+    builds = [{"factory": code} | ({"ef": ef} if ef else {}) for code in factories]
+    return Family(f"FAISS {name}", "faiss", form, builds, grid)
 
 
-FLAT = _faiss("Flat", "exact; compares with every vector")
-BASELINE, CELLS = FLAT.name, "FAISS IVF,Flat"
-EVERYONE = [
+def _graphs(
+    name: str, library: str, form: str, builds: list[dict], **options: Any
+) -> Family:
+    grid = {"ef": EFFORTS} | ({"factor": FACTORS} if "reorder" in options else {})
+    return Family(name, library, form, [b | options for b in builds], grid)
+
+
+AGAIN = {"pca": 256, "reorder": "SQ8"}
+EVEN = {"rotate": 1}  # so that all components fit one range of eight bits
+FLAT = _faiss("Flat", FLOATS, "Flat")
+BASELINE = FLAT.name
+CELLS = "FAISS cells, bytes"
+FAMILIES = [
     FLAT,
-    _faiss("IVF{cells},Flat", "cells; whole vectors", nprobe=PROBES),
-    _faiss("IVF{cells},SQ8", "cells; a byte a number", nprobe=PROBES),
+    _faiss("cells, bytes", BYTES, "IVF{cells},SQ8", nprobe=PROBES),
     _faiss(
+        "cells, fast-scan, reordered",
+        REORDERED,
         "PCA256,IVF{cells},PQ128x4fs,Refine(SQ8)",
-        "cells; 64-byte codes by fast-scan, the best compared again, a byte a number",
+        "PCA256,IVF{more},PQ128x4fs,Refine(SQ8)",
         nprobe=PROBES[1::2],
         k_factor_rf=FACTORS,
     ),
     _faiss(
+        "cells, fast-scan, reordered by six bits",
+        REORDERED,
         "PCA256,IVF{cells},PQ128x4fs,Refine(SQ6)",
-        "the same, compared again with six bits a number",
+        "PCA256,IVF{more},PQ128x4fs,Refine(SQ6)",
         nprobe=PROBES[1::2],
         k_factor_rf=FACTORS,
     ),
-    _faiss("IVF{cells},PQ64np", "cells; product quantisation alone", nprobe=PROBES),
-    _faiss("HNSW16", "graph; whole vectors", efSearch=EFFORTS),
-    _faiss("HNSW16_SQ8", "graph; a byte a number", efSearch=EFFORTS),
-    _faiss("HNSW16_SQ6", "graph; six bits a number", efSearch=EFFORTS),
     _faiss(
+        "cells, reduced",
+        REDUCED,
         "PCA512,IVF{cells},SQ8",
-        "cells; 512 principal components, a byte each",
+        "PCA768,IVF{cells},SQ8",
         nprobe=PROBES,
     ),
+    _faiss("graph", FLOATS, "HNSW16", "HNSW32", ef=100, efSearch=EFFORTS),
+    _faiss("graph, bytes", BYTES, "HNSW16_SQ8", "HNSW32_SQ8", ef=100, efSearch=EFFORTS),
+    _faiss("graph, six bits", BYTES, "HNSW16_SQ6", ef=100, efSearch=EFFORTS),
     _faiss(
+        "graph, reduced, reordered",
+        REORDERED,
+        "PCA256,HNSW16_SQ8,Refine(SQ8)",
+        "PCA256,HNSW32_SQ8,Refine(SQ8)",
+        ef=100,
+        efSearch=EFFORTS,
+        k_factor_rf=FACTORS,
+    ),
+    _faiss(
+        "graph, reduced",
+        REDUCED,
         "PCA512,HNSW16_SQ8",
-        "graph; 512 principal components, a byte each",
-        efSearch=EFFORTS,
-    ),
-    _faiss(
         "PCA768,HNSW16_SQ8",
-        "graph; 768 principal components, a byte each",
+        ef=100,
         efSearch=EFFORTS,
     ),
-    Contender("hnswlib", "hnswlib", "graph; whole vectors", {}, {"ef": EFFORTS}),
-    Contender(
-        "usearch f32",
-        "usearch",
-        "graph; whole vectors",
-        {"dtype": "f32"},
-        {"expansion": EFFORTS},
+    # hnswlib stores float32 alone
+    _graphs("hnswlib", "hnswlib", FLOATS, GRAPH),
+    _graphs("hnswlib, reordered", "hnswlib", REORDERED, GRAPH, **AGAIN),
+    _graphs("usearch f32", "usearch", FLOATS, GRAPH_LEAN, dtype="f32"),
+    _graphs("usearch bf16", "usearch", HALVES, GRAPH, dtype="bf16"),
+    _graphs("usearch i8", "usearch", BYTES, GRAPH, dtype="i8"),
+    _graphs(
+        "usearch bf16, reordered", "usearch", REORDERED, GRAPH, dtype="bf16", **AGAIN
     ),
-    Contender(
-        "usearch bf16",
-        "usearch",
-        "graph; two bytes a number",
-        {"dtype": "bf16"},
-        {"expansion": EFFORTS},
+    _graphs(
+        "usearch i8, reordered", "usearch", REORDERED, GRAPH, dtype="i8", **AGAIN | EVEN
     ),
-    Contender("voyager", "voyager", "graph; whole vectors", {}, {"query_ef": EFFORTS}),
-    Contender("scikit-learn brute", "sklearn", "exact; compares with every vector"),
+    _graphs(
+        "usearch i8, reordered by six bits",
+        "usearch",
+        REORDERED,
+        [{"links": 8, "ef": 100}, {"links": 16, "ef": 100}],
+        dtype="i8",
+        **EVEN | {"pca": 256, "reorder": "SQ6"},
+    ),
+    _graphs(
+        "usearch i8, reduced",
+        "usearch",
+        REDUCED,
+        [{"pca": 512}, {"pca": 768}],
+        dtype="i8",
+        **GRAPH[0] | EVEN,
+    ),
+    _graphs("voyager", "voyager", FLOATS, GRAPH_LEAN, dtype="Float32"),
+    _graphs("voyager E4M3", "voyager", BYTES, GRAPH_LEAN, dtype="E4M3"),
+    _graphs("voyager Float8", "voyager", BYTES, GRAPH_LEAN, dtype="Float8"),
+    _graphs(
+        "voyager, reordered", "voyager", REORDERED, GRAPH_LEAN, dtype="Float32", **AGAIN
+    ),
+    _graphs(
+        "voyager Float8, reordered",
+        "voyager",
+        REORDERED,
+        GRAPH_LEAN,
+        dtype="Float8",
+        **AGAIN | EVEN,
+    ),
+    _graphs(
+        "voyager E4M3, reduced",
+        "voyager",
+        REDUCED,
+        [{"pca": 512}, {"pca": 768}],
+        dtype="E4M3",
+        **GRAPH[0] | EVEN,
+    ),
+    Family(
+        "ScaNN",
+        "scann",
+        BYTES,
+        [{"leaves": "{cells}", "kept": kind} for kind in ("INT8", "BFLOAT16")],
+        {"leaves": PROBES[1::2], "again": [20, 40, 80, 160]},
+    ),
+    Family(
+        "ScaNN, reduced, reordered",
+        "scann",
+        REORDERED,
+        [{"leaves": "{cells}", "kept": "", **AGAIN}],
+        {"leaves": PROBES[1::2], "factor": FACTORS},
+    ),
+    _graphs("SVS float16", "svs", HALVES, SVS_GRAPH, dtype="float16"),
+    _graphs(
+        "SVS float16, reordered", "svs", REORDERED, SVS_GRAPH, dtype="float16", **AGAIN
+    ),
+    Family("NGT", "ngtpy", FLOATS, [{"edges": 20}], {"epsilon": EPSILONS}),
+    Family(
+        "NGT, reordered",
+        "ngtpy",
+        REORDERED,
+        [{"edges": 20, **AGAIN}],
+        {"epsilon": EPSILONS, "factor": FACTORS},
+    ),
 ]
+EVERYONE = [
+    Contender(family, number)
+    for family in FAMILIES
+    for number in range(len(family.builds))
+]
+QUICK = (  # families of --quick
+    BASELINE,
+    "FAISS cells, fast-scan, reordered",
+    "FAISS graph, bytes",
+    "hnswlib",
+    "hnswlib, reordered",
+    "usearch bf16",
+    "usearch i8, reordered",
+    "voyager, reordered",
+)
+
+
+def find(name: str) -> Contender:
+    """Return the contender of this name."""
+    return next(contender for contender in EVERYONE if contender.name == name)
 
 
 def missing(library: str) -> str:
     """Say how to install a library that is not there; "" if it is."""
     if importlib.util.find_spec(library):
         return ""
-    package, file = PACKAGES[library]
-    return f"{package} is not installed: pip install -r {file}"
-
-
-def versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those that are installed, by the name pip knows."""
-    packages = [PACKAGES[name][0] for name in libraries if not missing(name)]
-    return {name: importlib.metadata.version(name) for name in packages}
+    known = LIBRARIES[library]
+    return f"{known.package} is not installed: pip install -r {known.file}"

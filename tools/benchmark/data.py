@@ -1,12 +1,15 @@
 """The collections of the benchmark: vectors, held-out queries, true neighbours.
 
 A collection is a folder with `base.npy`, `queries.npy`, `exact.npz` and `facts.json`.
+Settings are chosen on every other query, and reported on the rest (`halves`).
 The collection of a million is never written: its folder holds the few real vectors that
 it is drawn from, and every process draws it anew, block by block.
 """
 
 import hashlib
 import json
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tools.benchmark.contenders import K
+from utils.collection.cache import VectorCache
 from utils.collection.extraction import embed_files
 from utils.gallery import read_metadata
 from utils.images import scan_folder
 from utils.practice.enlarge import LENGTH_TOLERANCE, enlarge, iterate_enlarged
 
-K = 10
 BLOCK = 16_384  # rows that are looked at together
 
 
@@ -27,12 +31,13 @@ BLOCK = 16_384  # rows that are looked at together
 class Facts:
     """What a collection is, and a fingerprint of its very numbers."""
 
-    title: str
-    note: str
+    title: str  # "97,500 real vectors"
+    note: str  # where they come from
     n: int
     d: int
     queries: int
     fingerprint: str
+    real: bool = False
     streamed: bool = False
 
 
@@ -92,7 +97,13 @@ def stream(folder: Path) -> Iterator[np.ndarray]:
 
 
 def write_collection(
-    folder: Path, base: np.ndarray, queries: np.ndarray, *, title: str, note: str
+    folder: Path,
+    base: np.ndarray,
+    queries: np.ndarray,
+    *,
+    title: str,
+    note: str,
+    real: bool = False,
 ) -> Path:
     """Write a collection, unless these very vectors are there already.
 
@@ -103,6 +114,8 @@ def write_collection(
     queries : float32 array of shape (q, d)
     title, note : str
         For the page.
+    real : bool
+        Whether they are pictures' own vectors.
 
     Returns
     -------
@@ -110,7 +123,7 @@ def write_collection(
     """
     mark = fingerprint([base, queries])
     n, d = base.shape
-    facts = Facts(title, note, n, d, len(queries), mark)
+    facts = Facts(title, note, n, d, len(queries), mark, real)
     if not _is_there(folder, facts):
         folder.mkdir(parents=True, exist_ok=True)
         _write_queries(folder, queries)
@@ -149,12 +162,16 @@ def write_enlarged(folder: Path, source: np.ndarray, n: int, n_queries: int) -> 
 
 
 def hold_out(vectors: np.ndarray, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Set queries aside, chosen at random: (the rest, the queries)."""
+    """Set queries aside, chosen and ordered at random: (the rest, the queries)."""
     n_queries = min(n_queries, len(vectors) // 5)
     rows = np.random.default_rng(seed=0).permutation(len(vectors))
-    queries = np.sort(rows[:n_queries])
-    rest = np.sort(rows[n_queries:])
+    rest, queries = np.sort(rows[n_queries:]), rows[:n_queries]
     return np.ascontiguousarray(vectors[rest]), np.ascontiguousarray(vectors[queries])
+
+
+def halves(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what settings are chosen on, and what they are reported on."""
+    return queries[::2], queries[1::2]
 
 
 def read_vectors(path: Path) -> np.ndarray:
@@ -202,31 +219,48 @@ def read_vectors(path: Path) -> np.ndarray:
     return vectors
 
 
-def embed_gallery(images: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gallery's vectors, and which of them are the held-out queries.
+def embed_gallery(images: Path) -> np.ndarray:
+    """Return the gallery's vectors, float32 of shape (n, 2048).
+
+    `images` is the folder with `metadata.csv`.
+    """
+    rows = read_metadata(images / "metadata.csv")
+    return _embed([images / row["file"] for row in rows])
+
+
+def embed_photos(source: Path, vectors: Path) -> int:
+    """Embed photos with the bundled weights, and write the vectors for `--vectors`.
 
     Parameters
     ----------
-    images : Path
-        The folder with `metadata.csv`.
+    source : Path
+        A folder of class folders, or of zip files that hold them.
+    vectors : Path
+        The .npy file to write.  Stopped in the midst of it, call it again: beside it is
+        a cache, until it is whole.
 
     Returns
     -------
-    vectors : float32 array of shape (n, 2048)
-    is_query : bool array of shape (n,)
+    n : int
+        How many there are.
     """
-    rows = read_metadata(images / "metadata.csv")
-    vectors = _embed([images / row["file"] for row in rows])
-    return vectors, np.array([row["split"] == "query" for row in rows])
+    kept = vectors.with_suffix(".sqlite")
+    with tempfile.TemporaryDirectory() as unpacked:
+        archives = sorted(source.glob("*.zip"))
+        for archive in archives:
+            with zipfile.ZipFile(archive) as entries:
+                entries.extractall(Path(unpacked) / archive.stem)
+        paths = scan_folder(unpacked if archives else source).paths
+        with VectorCache(kept) as cache:
+            found = _embed(paths, cache)
+    np.save(vectors, found)
+    for file in kept.parent.glob(f"{kept.name}*"):  # and what SQLite puts beside it
+        file.unlink()
+    return len(found)
 
 
-def embed_folder(folder: Path) -> np.ndarray:
-    """Return the vectors of all pictures in a folder."""
-    return _embed(scan_folder(folder).paths)
-
-
-def _embed(paths: list[Path]) -> np.ndarray:
-    embedded = embed_files(paths, progress=True)
+def _embed(paths: list[Path], cache: VectorCache | None = None) -> np.ndarray:
+    embedded = embed_files(paths, cache=cache, progress=True)
     if embedded.refused:
         first = embedded.refused[0]
         print(f"{len(embedded.refused)} refused, first {first.path}: {first.reason}")

@@ -1,490 +1,360 @@
-"""The results as Markdown and plots.  Every figure comes from the kept results.
+"""The results page, made wholly from the raw results: answer, figure, tables."""
 
-A time is the median over all rounds of the race, a ratio the median of the ratios
-inside each round, with the lowest and the highest of them.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
-
 from tools.benchmark.contenders import (
-    BASELINE,
     CELLS,
     EVERYONE,
+    FAMILIES,
     GRAPH,
-    PACKAGES,
-    Contender,
-    cells_for,
-    missing,
+    K,
 )
-from tools.benchmark.data import Facts, K, load_facts
-from tools.benchmark.race import LEVELS, Results, cheapest
-from utils.plotting import MARKERS, PALETTE
+from tools.benchmark.machine import busy_note, read_raw, sentence
+from tools.benchmark.plots import plot_fronts
+from tools.benchmark.standing import (
+    LEVELS,
+    MARGIN,
+    REPORTING,
+    Chosen,
+    Section,
+    mean_recall,
+    meets,
+    ratio,
+    recall,
+)
+from utils.metrics import Interval
 
-BUSY = 0.5  # processes a core that wanted to run before we began
-AGREEMENT = 0.05
-
-
-class Standing:
-    """What the results say of one contender on one collection."""
-
-    def __init__(self, results: Results, facts: Facts, contender: Contender) -> None:
-        key = {"data": facts.fingerprint, "contender": contender.name}
-        self.contender, self.facts = contender, facts
-        self.build = results.newest(**key, kind="build") or {}
-        self.sweep = results.newest(**key, kind="sweep") or {}
-        self.failure = results.newest(**key, kind="failure") or {}
-        rounds = results.of(data=facts.fingerprint, kind="round")
-        # A ratio is taken among those who raced together.  The widest race counts (the
-        # same vectors may serve two sections), and of such races the newest.
-        widest = max((len(r["contenders"]) for r in rounds), default=0)
-        rounds = [r for r in rounds if len(r["contenders"]) == widest]
-        self.racers = rounds[-1]["contenders"] if rounds else []
-        self.rounds = [r for r in rounds if r["contenders"] == self.racers]
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether it took part, or failed where others did."""
-        return self.contender.name in self.racers and bool(self.sweep or self.failure)
-
-    @property
-    def points(self) -> list[dict[str, Any]]:
-        """The sweep: recall and cost of each setting."""
-        return self.sweep["points"] if self.sweep else []
-
-    @property
-    def best_recall(self) -> float:
-        """The highest recall of any setting."""
-        return max((point["recall"] for point in self.points), default=0.0)
-
-    @property
-    def bytes_a_vector(self) -> float:
-        """Memory that opening the index took, for each vector."""
-        return self.sweep["memory"] / self.facts.n if self.sweep else float("nan")
-
-    def point(self, level: float) -> dict[str, Any]:
-        """The cheapest setting that reaches a recall; empty if none does."""
-        return cheapest(self.points, level) or {}
-
-    def turns(self, level: float, threads: int) -> list[dict[str, Any]]:
-        """What that setting did in each round."""
-        point = self.point(level)
-        if not point:
-            return []
-        return [
-            turn
-            for record in self.rounds
-            if record["threads"] == threads
-            for turn in record["turns"]
-            if turn["contender"] == self.contender.name
-            and turn["setting"] == point["setting"]
-        ]
-
-    def singles(self, level: float) -> list[list[float]]:
-        """Milliseconds one by one with one thread, a list for each round."""
-        return [turn["ms"] for turn in self.turns(level, 1)]
-
-    def p50(self, level: float) -> float:
-        """The median milliseconds of a query alone, one thread; 0 if not measured."""
-        times = self.singles(level)
-        return float(np.median(np.concatenate(times))) if times else 0.0
+BUILT_UNDER, ANSWERED_UNDER = 6e9, 10.0  # bytes, milliseconds; of a million
+CLASSES = {  # name: memory as a part of Flat's, level of recall
+    "fast": (1, 0.95),
+    "small": (4, 0.95),
+    "tiny": (8, 0.90),
+}
+Measure = tuple[str, int]  # "p50" or "per_second", and the threads
+Sides = tuple[Chosen | None, Chosen | None]  # FAISS's best, the best peer
+MEMORY = {1: "any memory", 4: "1/4 of Flat's memory", 8: "1/8 of Flat's memory"}
 
 
-def ratios(one: Standing, other: Standing, level: float) -> list[float]:
-    """How often faster `one` is than `other` at a recall, in each round."""
-    pairs = zip(one.singles(level), other.singles(level), strict=False)
-    return [median(theirs) / median(ours) for ours, theirs in pairs]
-
-
-def write(path: Path, results: Results, work: Path) -> None:
-    """Write the page and its plots beside it.
+def write(path: Path) -> None:
+    """Write the page and its figures, from the raw results beside it.
 
     Raises
     ------
     ValueError
-        If nothing was measured yet on this machine.
+        If there are none.
     """
-    run = results.newest(kind="run")
-    if run is None:
-        raise ValueError(
-            f"{results.path}: no results of this machine and these versions. "
-            "Run: python -m tools.benchmark"
-        )
-    tables: dict[str, list[list[Standing]]] = {}
-    for kind, folder in run["sections"]:
-        facts = load_facts(work / folder)
-        standings = [Standing(results, facts, contender) for contender in EVERYONE]
-        present = [s for s in standings if s.is_shown]
-        if present:
-            tables.setdefault(kind, []).append(present)
-    text = "\n".join(_parts(run, tables, path))
+    raw = read_raw(path)
+    sections = [Section(facts, raw["records"], EVERYONE) for facts in raw["sections"]]
+    sections = [section for section in sections if section.contenders]
+    if not sections:
+        raise ValueError(f"{path}: expected results of a collection. Run it first.")
+    for stale in path.parent.glob(f"{path.stem.lower()}-*.jpg"):
+        stale.unlink()
+    text = "\n".join(_parts(raw, sections, path))
     path.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def _parts(run: dict, tables: dict[str, list], path: Path) -> Iterator[str]:
+def _parts(
+    raw: dict[str, Any], sections: Sequence[Section], path: Path
+) -> Iterator[str]:
+    first, threads = sections[0], raw["threads"]
     yield "# FAISS and its peers, side by side\n"
-    yield "Written by `python -m tools.benchmark`; do not edit.\n"
-    yield from _setting(run)
-    yield from _targets(tables)
-    for standings in [*tables.get("main", []), *tables.get("collection", [])]:
-        yield from _collection(standings, path)
-    yield from _million(tables)
-    yield from _growth(tables, path)
-    yield from _agreement(tables)
-    yield from _reading(run)
+    note = busy_note(raw["quiet"])
+    if note:
+        yield f"{note}\n"
+    yield f"{answer(first)}\n"
+    yield f"![{_alt(first)}]({_figure(first, path)})\n"
+    yield from summary(sections, threads)
+    yield from _reading(raw)
+    yield "## In full\n"
+    for section in sections:
+        yield from _in_full(section, threads)
+        if section is not first:
+            yield f"\n![{_alt(section)}]({_figure(section, path)})\n"
+    yield from _agreement(sections)
+    yield from _absent(raw, sections)
+    yield from _table_of_families(first)
+    yield f"\nWritten by `{raw['command']}` on {raw['date']}; do not edit. The figures "
+    yield f"and tables come from [{path.stem}.json]({path.stem}.json): `--redraw`."
 
 
-def _setting(run: dict) -> Iterator[str]:
-    machine = run["machine"]
-    yield (
-        f"{run['date']}, {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gb']} GB of memory, {machine['system']}. "
-        + ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-        + f". Command: `{run['command'].strip()}`.\n"
-    )
-    if run["load"] > BUSY * machine["cores"]:
-        yield (
-            f"**The machine was not quiet**: {run['load']:.1f} processes wanted to run "
-            "before the benchmark began. Ratios are taken inside a round, which a busy "
-            "machine slows as a whole; single times may be too long.\n"
-        )
-    absent = [missing(library) for library in PACKAGES if missing(library)]
-    if absent:
-        yield "Not measured: " + "; ".join(absent) + ".\n"
+# The answer
 
 
-def _targets(tables: dict[str, list]) -> Iterator[str]:
-    yield "## Targets\n"
-    for standings in tables.get("main", []):
-        facts = standings[0].facts
-        yield f"On {facts.title.lower()} ({facts.note}):\n"
-        yield from (f"- {line}" for line in _fast(standings))
-        yield f"- {_compact(standings, 'small', part=4, level=0.95, times=20)}"
-        yield f"- {_compact(standings, 'tiny', part=8, level=0.90, times=0)}\n"
-    for standings in tables.get("million", []):
-        yield f"On {standings[0].facts.title.lower()}:\n"
-        yield f"- {_large(standings)}\n"
+def answer(section: Section) -> str:
+    """Return the paragraph that says who is best at what, and by how much."""
+    words = [
+        f"{_capital(section.facts['title'])} of {section.facts['d']:,} numbers, one "
+        "query after the other, one thread:"
+    ]
+    for name, (part, level) in CLASSES.items():
+        words.append(verdict(section, name, part, level))
+    return " ".join(words)
 
 
-def _fast(standings: list[Standing]) -> Iterator[str]:
-    ours = _quickest(s for s in standings if not s.contender.is_peer)
-    peer = _quickest(s for s in standings if s.contender.is_peer)
-    aim = "**fast** (recall ≥ 0.95, no slower than the best peer)"
+def verdict(section: Section, name: str, part: int, level: float) -> str:
+    """Return a sentence: FAISS's best against the best peer of the same memory."""
+    ours, peer = both(section, part, level)
+    within = "" if part == 1 else f" within {MEMORY[part]}"
+    asked = f"**{name}** (recall ≥ {level:.2f}{within}):"
+    if ours is None and peer is None:
+        return f"{asked} nobody reaches it."
     if ours is None or peer is None:
-        yield f"{aim}: not decided; no contender on one of the sides reaches 0.95."
-        return
-    found = ratios(ours, peer, 0.95)
-    yield (
-        f"{aim}: {_verdict(median(found) >= 1)}. {_words(ours, 0.95)}; the best peer "
-        f"is {_words(peer, 0.95)}. Ratio {_spread(found)}."
-    )
-    yield from _limit(ours, 0.95, met=median(found) >= 1)
+        if ours:
+            return f"{asked} {_words(ours)}; no peer reaches it."
+        return f"{asked} **the peer wins**: {_words(peer)}; no index of FAISS does."
+    found = ratio(ours.values("p50", 1), peer.values("p50", 1))
+    match outcome(found):
+        case "ours":
+            text = f"{_words(ours)}, **{_times(found)} times as fast** as the best "
+            return f"{asked} {text}peer, {_words(peer)}."
+        case "peer":
+            inverse = ratio(peer.values("p50", 1), ours.values("p50", 1))
+            text = f"**the peer wins**: {_words(peer)}, {_times(inverse)} times as fast"
+            return f"{asked} {text} as FAISS's best, {_words(ours)}."
+    text = f"{_words(ours)}, and the best peer, {_words(peer)}"
+    return f"{asked} **not told apart**: {text}; ratio {_times(found)}."
 
 
-def _compact(
-    standings: list[Standing], name: str, *, part: int, level: float, times: float
-) -> str:
-    aim = f"**{name}** (1/{part} of Flat's memory or less, recall ≥ {level:.2f}"
-    aim += f", {times} times as fast as Flat)" if times else ")"
-    flat = _named(standings, BASELINE)
-    if flat is None:
-        return f"{aim}: not decided; {BASELINE} is missing."
-    small = [s for s in standings if s.bytes_a_vector * part <= flat.bytes_a_vector]
-    ours = _quickest((s for s in small if not s.contender.is_peer), level)
-    if ours is None:
-        best = max(small, key=lambda s: s.best_recall, default=None)
-        words = f"; {best.contender.name} finds {best.best_recall:.3f}" if best else ""
-        return f"{aim}: **missed**. No index so small reaches it{words}."
-    found = ratios(ours, flat, level)
-    share = flat.bytes_a_vector / ours.bytes_a_vector
-    text = (
-        f"{aim}: {_verdict(median(found) >= times)}. {_words(ours, level)}, "
-        f"{ours.bytes_a_vector:.0f} bytes a vector, 1/{share:.1f} of Flat's; "
-        f"{_spread(found)} times as fast as Flat."
-    )
-    return " ".join([text, *_limit(ours, level, met=median(found) >= times)])
+def both(section: Section, part: int, level: float) -> Sides:
+    """Return the best of FAISS and the best peer, where there are such."""
+    ours = section.best(peer=False, level=level, part=part)
+    return ours, section.best(peer=True, level=level, part=part)
 
 
-def _large(standings: list[Standing]) -> str:
-    aim = "**large** (built under 6 GB, recall ≥ 0.90, p50 under 10 ms, one thread)"
-    ours = _quickest((s for s in standings if s.build), 0.90)
-    if ours is None:
-        return f"{aim}: **missed**. No index reaches a recall of 0.90."
-    peak = ours.build["peak"] / 1e9
-    met = peak < 6 and ours.p50(0.90) < 10
-    return f"{aim}: {_verdict(met)}. {_words(ours, 0.90)}; {peak:.1f} GB at the peak."
+def outcome(found: Interval) -> str:
+    """Return who won: "ours", "peer", or "none" where the interval holds 1."""
+    if found.low > 1:
+        return "ours"
+    return "peer" if found.high < 1 else "none"
 
 
-def _limit(standing: Standing, level: float, *, met: bool) -> Iterator[str]:
-    """Say what a search that was too slow does, for the reader to judge."""
-    distances = standing.point(level).get("distances", 0)
-    if not met and distances:
-        milliseconds = standing.p50(level)
-        yield (
-            f"What bounds it: {distances:,.0f} vectors are compared a query, "
-            f"{1e6 * milliseconds / distances:.0f} ns each."
-        )
+def _words(chosen: Chosen | None) -> str:
+    if chosen is None:
+        return "nobody"
+    return f"{chosen.contender.name} in {chosen.ms:.3f} ms"
 
 
-def _collection(standings: list[Standing], path: Path) -> Iterator[str]:
-    facts = standings[0].facts
-    yield f"## {facts.title}: n = {facts.n:,}, d = {facts.d:,}\n"
-    yield f"{facts.queries} queries. {facts.note[0].upper()}{facts.note[1:]}.\n"
-    yield from _table(standings)
-    picture = path.with_name(f"{path.stem.lower()}-{facts.fingerprint[:6]}.jpg")
-    plot_sweeps(standings, picture)
-    yield f"\n![Recall against time, {facts.title}]({picture.name})\n"
+# The short table
 
 
-def _table(standings: list[Standing]) -> Iterator[str]:
-    """A row for each contender and recall; one for a contender that reaches none."""
-    threads = sorted({r["threads"] for s in standings for r in s.rounds})
-    batches = [f"{t} thread{'s'[: t > 1]}, queries/s" for t in threads]
-    flat = _named(standings, BASELINE)
+def summary(sections: Sequence[Section], threads: Sequence[int]) -> Iterator[str]:
+    """Yield the table of about ten rows."""
+    yield "## The short table\n"
     yield _row(
-        "index", "asked", "recall@10", "setting", "p50 ms", "p95 ms", "× Flat",
-        *batches, "build s", "bytes/vector", "file MB",
+        "on", "asked", "FAISS's best", "recall", "cost", "the best peer", "recall",
+        "cost", "ratio", "verdict",
     )  # fmt: skip
-    yield _row("---", *["---:"] * (8 + len(batches) + 1))
-    for standing in standings:
-        if not standing.sweep:
-            reason = f"failed: {standing.failure['error']}"
-            yield _row(standing.contender.name, reason, *[""] * (8 + len(batches)))
-            continue
-        levels = [level for level in LEVELS if standing.point(level)]
-        if not levels:
-            yield _row(
-                standing.contender.name,
-                "none",
-                f"{standing.best_recall:.3f}",
-                *[""] * (4 + len(batches)),
-                *_costs(standing),
-            )
-        for level in _distinct(standing, levels):
-            yield _row(*_figures(standing, level, flat, threads), *_costs(standing))
+    yield _row(*["---"] * 3, "---:", "---:", "---", *["---:"] * 3, "---")
+    for section in sections:
+        for name, (part, level) in CLASSES.items():
+            asked = f"{name}: recall ≥ {level:.2f}, {MEMORY[part]}, one query"
+            found = both(section, part, level)
+            yield _duel(section, asked, found, ("p50", 1))
+        if section is sections[0]:
+            for number in threads:
+                asked = f"recall ≥ 0.95, a batch, {_threads(number)}"
+                found = both(section, 1, 0.95)
+                yield _duel(section, asked, found, ("per_second", number))
+        if section.facts["streamed"]:
+            yield _large(section)
+    yield ""
 
 
-def _distinct(standing: Standing, levels: list[float]) -> list[float]:
-    """Of levels reached by one and the same setting keep the highest."""
-    setting = {str(standing.point(level)["setting"]): level for level in levels}
-    return list(setting.values())
+def _duel(section: Section, asked: str, sides: Sides, by: Measure) -> str:
+    """Return a row: the two sides, compared by a measure."""
+    title, (ours, peer) = section.facts["title"], sides
+    cells = [*_side(ours, by), *_side(peer, by)]
+    if ours is None or peer is None:
+        winner = "FAISS" if ours else "**the peer**" if peer else "nobody"
+        return _row(title, asked, *cells, "–", winner)
+    values = [one.values(*by) for one in sides if one]
+    if not all(values):
+        return _row(title, asked, *cells, "–", "not measured")
+    found = ratio(*values) if by[0] == "p50" else ratio(*reversed(values))
+    word = {"ours": "FAISS", "peer": "**the peer**", "none": "not told apart"}
+    return _row(title, asked, *cells, _times(found), word[outcome(found)])
+
+
+def _side(chosen: Chosen | None, by: Measure) -> list[str]:
+    if chosen is None:
+        return ["none reaches it", "", ""]
+    cost, values = "–", chosen.values(*by)
+    if values:
+        single = by[0] == "p50"
+        cost = f"{median(values):.3f} ms" if single else f"{median(values):,.0f} /s"
+    size = f"{chosen.bytes_a_vector:,.0f} B"
+    return [chosen.contender.name, _recall(chosen), f"{cost}, {size}"]
+
+
+def _large(section: Section) -> str:
+    """Return the row of a million vectors, which are never in memory at once."""
+    asked = "large: recall ≥ 0.90, built under 6 GB, answered under 10 ms"
+    ours = section.best(peer=False, level=0.90)
+    if ours is None:
+        return _row(section.facts["title"], asked, "none reaches it", *[""] * 6, "no")
+    peak = section.builds[ours.contender.name]["peak"]
+    met = peak < BUILT_UNDER and ours.ms < ANSWERED_UNDER
+    cells = [*_side(ours, ("p50", 1)), "", "", "", f"{peak / 1e9:.1f} GB at the peak"]
+    return _row(section.facts["title"], asked, *cells, "met" if met else "**missed**")
+
+
+# How to read it
+
+
+def _reading(raw: dict[str, Any]) -> Iterator[str]:
+    yield f"""## How to read this
+
+- **{sentence(raw["machine"], raw["threads"])}** Load before the run: {raw["quiet"]["load"]:.2f} (at most {raw["quiet"]["bound"]:.2f} is quiet).
+- **recall** is recall@{K}: of the {K} true neighbours, the share that was found; ties count (`utils.metrics.ann_recall`). The 95 % interval is a bootstrap over queries.
+- **Chosen on one half of the queries, reported on the other.** Of each family the fastest build and setting is chosen whose interval's lower end is {MARGIN} above the level. On the other half the lower end must reach the level again; otherwise it is not met, and does not count as best.
+- **Times** are medians over {raw["rounds"]} rounds. In a round everybody takes one short turn, in changing order; a **ratio** is taken inside a round, and its 95 % interval is Student's, of the logarithms. An interval that holds 1 tells nobody apart.
+- **One query** is a call with one vector and one thread, Python's own cost included. **A batch** is all reported queries in one call.
+- **B** is the growth of the process's memory when it opens the index, for each vector; Flat's is four times the numbers of a vector.
+- **Reduced** are FAISS's principal components, for all libraries; where a library keeps eight bits in one range, turned so that the components' ranges are alike. **Reordered**: k·factor candidates compared again by whole vectors in a byte a number, as by `Refine(SQ8)`; for the peers NumPy does that, on codes which FAISS decodes: what a user of those libraries can do in Python.
+- Not at their best here: SVS's LVQ and LeanVec run on Intel's processors only; NGT's wheel is compiled for old processors, too, and lacks the program that quantises. Annoy is left out: its last release is of 2023.
+- A second set with published neighbours (SIFT1M) would be welcome; no copy was at hand.
+"""  # noqa: E501
+
+
+# The full tables
+
+
+def _in_full(section: Section, threads: Sequence[int]) -> Iterator[str]:
+    facts, flat = section.facts, section.flat()
+    queries = facts["queries"]
+    yield f"### {_capital(facts['title'])}\n"
+    yield (
+        f"{_capital(facts['note'])}. d = {facts['d']:,}; {(queries + 1) // 2:,} "
+        f"queries to choose on, {queries // 2:,} to report on.\n"
+    )
+    batches = [f"{_threads(number)}, queries/s" for number in threads]
+    yield _row(
+        "index", "setting", "recall", "meets", "p50 ms", "p95 ms", "× Flat", *batches,
+        "build s", "B", "files, MB",
+    )  # fmt: skip
+    yield _row("---", "---", *["---:"] * (len(batches) + 8))
+    for chosen in section.finalists():
+        yield _row(*_figures(section, chosen, flat, threads))
+    yield from _failures(section)
 
 
 def _figures(
-    standing: Standing, level: float, flat: Standing | None, threads: list[int]
+    section: Section, chosen: Chosen, flat: Chosen | None, threads: Sequence[int]
 ) -> list[str]:
-    point = standing.point(level)
-    setting = ", ".join(f"{key} {value}" for key, value in point["setting"].items())
-    times = np.concatenate([*standing.singles(level), np.empty(0)])
-    found = ratios(standing, flat, level) if flat else []
-    batches = [
-        [turn["per_second"] for turn in standing.turns(level, t)] for t in threads
-    ]
+    build = section.builds.get(chosen.contender.name, {})
+    setting = ", ".join(f"{k} {v}" for k, v in chosen.point["setting"].items())
+    times = {p: chosen.values(p, 1) for p in ("p50", "p95")}
+    batches = [chosen.values("per_second", number) for number in threads]
+    met = [level for level in LEVELS if meets(chosen.point, level)]
+    reference = flat.values("p50", 1) if flat else []
     return [
-        standing.contender.name,
-        f"{level:.2f}",
-        f"{point['recall']:.3f}",
+        chosen.contender.name,
         setting or "–",
-        *([f"{np.percentile(times, p):.3f}" for p in (50, 95)] if len(times) else "––"),
-        _spread(found) if found else "–",
-        *(f"{median(batch):,.0f}" if batch else "–" for batch in batches),
+        _recall(chosen),
+        f"{max(met):.2f}" if met else "none",
+        *(f"{median(values):.3f}" if values else "–" for values in times.values()),
+        _times(ratio(times["p50"], reference)) if times["p50"] and reference else "–",
+        *(f"{median(values):,.0f}" if values else "–" for values in batches),
+        f"{build.get('seconds', float('nan')):.1f}",
+        f"{chosen.bytes_a_vector:,.0f}",
+        f"{build.get('file', float('nan')) / 1e6:,.1f}",
     ]
 
 
-def _costs(standing: Standing) -> list[str]:
-    build = standing.build or {"seconds": float("nan"), "file": float("nan")}
-    return [
-        f"{build['seconds']:.1f}",
-        f"{standing.bytes_a_vector:,.0f}",
-        f"{build['file'] / 1e6:,.1f}",
+def _failures(section: Section) -> Iterator[str]:
+    if section.failed:
+        yield "\nThese failed:\n"
+    for contender in section.failed:
+        failure = section.failures[contender.name]
+        yield f"- {contender.name}, {failure['stage']}: {failure['error']}"
+
+
+def _agreement(sections: Sequence[Section]) -> Iterator[str]:
+    """Compare the enlargement with real vectors, one build at the same settings."""
+    swept = [s for s in sections if CELLS in s.sweeps and not s.facts["streamed"]]
+    if len(swept) < 2:
+        return
+    curves = [
+        {p["setting"]["nprobe"]: mean_recall(p) for p in s.sweeps[CELLS]["points"]}
+        for s in swept[:2]
     ]
-
-
-def _million(tables: dict[str, list]) -> Iterator[str]:
-    for standings in tables.get("million", []):
-        facts = standings[0].facts
-        yield f"## {facts.title}: n = {facts.n:,}, d = {facts.d:,}\n"
-        whole = 4 * facts.n * facts.d / 1e9
-        yield (
-            f"{facts.queries} queries; {facts.note}. As float32 the vectors would take "
-            f"{whole:.1f} GB; each process draws them in blocks.\n"
-        )
-        yield from _table(standings)
-        yield (
-            "\nPeak of memory while building: "
-            + "; ".join(
-                f"{s.contender.name} {s.build['peak'] / 1e9:.1f} GB"
-                for s in standings
-                if s.build
-            )
-            + ".\n"
-        )
-
-
-def _growth(tables: dict[str, list], path: Path) -> Iterator[str]:
-    sizes = [*tables.get("growth", []), *tables.get("main", [])[:1]]
-    sizes += tables.get("million", [])
-    if len(sizes) < 2:
-        return
-    picture = path.with_name(f"{path.stem.lower()}-growth.jpg")
-    plot_growth(sizes, picture)
-    yield "## Cost against n\n"
+    probes = [probe for probe in curves[0] if probe in curves[1]]
+    yield "\n### Is an enlargement like real vectors?\n"
     yield (
-        "Milliseconds a query (p50, one thread) of the cheapest setting with a recall "
-        "of at least 0.95, on enlargements of different size.\n"
-    )
-    names = [c.name for c in EVERYONE if _named(sizes[0], c.name)]
-    yield _row("index", *(f"n = {standings[0].facts.n:,}" for standings in sizes))
-    yield _row("---", *["---:"] * len(sizes))
-    for name in names:
-        standings = [_named(size, name) for size in sizes]
-        times = [standing and standing.p50(0.95) for standing in standings]
-        yield _row(name, *(f"{ms:.3f}" if ms else "–" for ms in times))
-    yield f"\n![Milliseconds a query against n]({picture.name})\n"
-
-
-def _agreement(tables: dict[str, list]) -> Iterator[str]:
-    """Compare the enlargement's recall–nprobe curve with that of real vectors."""
-    sections = tables.get("agreement", [])
-    pair = [s for standings in sections if (s := _named(standings, CELLS))]
-    if len(pair) < 2:
-        return
-    real, drawn = (
-        {p["setting"]["nprobe"]: p["recall"] for p in standing.points}
-        for standing in pair
-    )
-    probes = [probe for probe in real if probe in drawn]
-    largest = max(abs(real[probe] - drawn[probe]) for probe in probes)
-    n = pair[0].facts.n
-    yield "## Is an enlargement like real vectors?\n"
-    yield (
-        f"{n:,} real vectors against {n:,} {pair[1].facts.note}. {CELLS} with "
-        f"{cells_for(n)} cells on both. The recalls differ by at most "
-        f"{largest:.3f}: {'within' if largest <= AGREEMENT else 'beyond'} "
-        f"{AGREEMENT}.\n"
+        f"Recall of {CELLS} on both: an enlargement lies around few real vectors, so "
+        "that neighbours share a cell more often. Settings are to be looked for on "
+        "vectors of one's own.\n"
     )
     yield _row("nprobe", *map(str, probes))
     yield _row("---", *["---:"] * len(probes))
-    for name, curve in (("real", real), ("enlargement", drawn)):
-        yield _row(name, *(f"{curve[probe]:.3f}" for probe in probes))
-    yield ""
-    if largest > AGREEMENT:
-        worst = max(probes, key=lambda probe: abs(real[probe] - drawn[probe]))
-        yield (
-            f"At nprobe {worst} the real vectors reach {real[worst]:.3f}, the "
-            f"enlargement {drawn[worst]:.3f}. This is what an enlargement hides: it "
-            "lies around few real vectors, so that neighbours share a cell more often "
-            "than among as many real ones. Look for your own settings on your own "
-            "vectors.\n"
-        )
+    for section, curve in zip(swept, curves, strict=False):
+        yield _row(section.facts["title"], *(f"{curve[p]:.3f}" for p in probes))
 
 
-def _reading(run: dict) -> Iterator[str]:
-    yield f"""## How to read this
-
-- **recall@10**: of the {K} true neighbours, how many were found; the mean over the queries. Ties count (`utils.metrics.ann_recall`).
-- **asked**: each contender's own parameters are swept, and the cheapest setting that reaches a recall of 0.90, 0.95 and 0.99 races. Where one setting reaches several, it has one row.
-- **p50, p95**: milliseconds of one query alone, one thread. **queries/s**: all queries in one call.
-- **× Flat**: how often faster than {BASELINE}, one by one, with the lowest and highest round in brackets. In a round every contender takes one short turn, in changing order.
-- **bytes/vector**: growth of the process's memory when it opens the index, divided by n. **build s**: with {max(run["threads"])} threads, training included.
-- Every contender has a process of its own. Every graph is built with M = {GRAPH["links"]} and efConstruction = {GRAPH["effort"]}. An IVF has about 2√n cells.
-- hnswlib comes as source and is compiled for this very processor; the others are wheels.
-- Of a PCA only the components in use are kept (`PCAMat.clear()` after training); FAISS would store all.
-- Behind PCA the squared distance is searched, which ranks unit vectors as the inner product does: PCA moves the origin, and inner products change with it.
-
-| index | what it is |
-|---|---|
-""" + "\n".join(f"| {c.name} | {c.about} |" for c in EVERYONE)  # noqa: E501
+def _absent(raw: dict[str, Any], sections: Sequence[Section]) -> Iterator[str]:
+    if raw["absent"]:
+        yield "\nNot measured: " + "; ".join(raw["absent"]) + "."
+    if not sections[0].facts["real"]:
+        yield "\nNo real vectors were given: `--photos FOLDER` measures them first."
 
 
-def plot_sweeps(standings: Iterable[Standing], path: Path) -> None:
-    """Draw recall against time of every setting that nothing beats in both."""
-    figure, ax = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    for number, standing in enumerate(s for s in standings if s.points):
-        points = _front(standing.points)
-        ax.plot(
-            [point["recall"] for point in points],
-            [1e3 / point["ms"] for point in points],
-            marker=MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
-            color=PALETTE[number % len(PALETTE)],
-            linestyle="--" if standing.contender.is_peer else "-",
-            alpha=0.9 if number < len(PALETTE) else 0.6,
-            label=standing.contender.name,
-        )
-    ax.set(yscale="log", xlabel="recall@10", ylabel="queries a second, one by one")
-    ax.set_xlim(0.6, 1.005)
-    ax.set_title(f"{standing.facts.title}, n = {standing.facts.n:,}, one thread")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=7, ncols=2)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def plot_growth(sizes: list[list[Standing]], path: Path) -> None:
-    """Draw milliseconds a query against n."""
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    names = [c.name for c in EVERYONE if _named(sizes[0], c.name)]
-    for number, name in enumerate(names):
-        standings = [s for size in sizes if (s := _named(size, name))]
-        points = [(s.facts.n, s.p50(0.95)) for s in standings if s.p50(0.95)]
-        if points:
-            ax.plot(
-                *zip(*points, strict=True),
-                marker=MARKERS[number],
-                color=PALETTE[number],
-                label=name,
-            )
-    ax.set(xscale="log", yscale="log", xlabel="vectors", ylabel="ms a query (p50)")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _front(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the points that no other beats in recall and time."""
-    front: list[dict[str, Any]] = []
-    for point in sorted(points, key=lambda p: (p["ms"], -p["recall"])):
-        if not front or point["recall"] > front[-1]["recall"]:
-            front.append(point)
-    return front
-
-
-def _quickest(standings: Iterable[Standing], level: float = 0.95) -> Standing | None:
-    fit = [standing for standing in standings if standing.p50(level)]
-    return min(fit, key=lambda s: s.p50(level), default=None)
-
-
-def _named(standings: Iterable[Standing], name: str) -> Standing | None:
-    return next((s for s in standings if s.contender.name == name), None)
-
-
-def _words(standing: Standing, level: float) -> str:
-    recall = standing.point(level)["recall"]
-    return (
-        f"{standing.contender.name}: recall {recall:.3f}, "
-        f"p50 {standing.p50(level):.3f} ms"
+def _table_of_families(section: Section) -> Iterator[str]:
+    """Yield what each family is, its builds and its grid."""
+    yield "\n### The families and their grids\n"
+    yield (
+        f"A graph has {GRAPH[0]['links']} or {GRAPH[1]['links']} links and "
+        f"{GRAPH[0]['ef']} or {GRAPH[1]['ef']} candidates while it is built. An IVF "
+        "has about 2√n cells, or twice as many.\n"
     )
+    yield _row("family", "of each vector it keeps", "builds", "grid")
+    yield _row(*["---"] * 4)
+    for family in FAMILIES:
+        if family.name not in {other.name for other in section.families}:
+            continue
+        builds = "; ".join(
+            ", ".join(f"{k} {v}" for k, v in build.items()).replace("factory ", "")
+            for build in family.builds
+        )
+        grid = "; ".join(f"{k} {min(v)}–{max(v)}" for k, v in family.grid.items())
+        yield _row(family.name, family.form, f"`{builds}`", grid or "–")
 
 
-def _verdict(met: bool) -> str:
-    return "**met**" if met else "**missed**"
+# Words and figures
 
 
-def _spread(values: list[float]) -> str:
-    digits = 2 if median(values) < 10 else 0
-    low, middle, high = (
-        f"{value:.{digits}f}" for value in (min(values), median(values), max(values))
-    )
-    return f"{middle} ({low}–{high})"
+def _figure(section: Section, path: Path) -> str:
+    name = f"{path.stem.lower()}-{section.facts['fingerprint'][:6]}.jpg"
+    plot_fronts(section, path.with_name(name))
+    return name
+
+
+def _alt(section: Section) -> str:
+    return f"Recall against milliseconds a query, {section.facts['title']}"
+
+
+def _recall(chosen: Chosen) -> str:
+    found = recall(chosen.point, REPORTING)
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _times(found: Interval) -> str:
+    digits = 2 if found.value < 10 else 0
+    if found.high == float("inf"):
+        return f"{found.value:.{digits}f} [one round]"
+    low, high = (f"{end:.{digits}f}" for end in (found.low, found.high))
+    return f"{found.value:.{digits}f} [{low}, {high}]"
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s'[: number > 1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _row(*cells: str) -> str:

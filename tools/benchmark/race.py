@@ -1,31 +1,34 @@
 """Start the workers, let them take turns, keep every result.
 
-Three stages for each collection: every contender builds its index and writes it; all of
-them open what they wrote and sweep their settings; then they race.  In a round of the
-race each contender takes one short turn, so that a slow minute of the machine slows
-them all, and a ratio is taken inside one round.
+Three stages for each collection.  Family after family, every build is made and sweeps
+its settings; only what was chosen stays on the disk.  Then the chosen race: in a round
+each takes one short turn, so that a slow minute of the machine slows them all, and a
+ratio is taken inside one round.
 
-A result is a line of `results.jsonl`, written as soon as it is there; a run that was
-stopped goes on where it was.
+A result is a line of JSON, written as soon as it is there; a run that was stopped goes
+on where it was.
 """
 
-import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
+from zlib import crc32
 
-from tools.benchmark.contenders import Contender, missing
+from tools.benchmark.contenders import Contender, Family, missing
 from tools.benchmark.data import load_facts
-from tools.benchmark.machine import Machine, free_memory, load
+from tools.benchmark.machine import free_memory
+from tools.benchmark.standing import Chosen, Section
+from tools.benchmark.worker import size_of
 
 ROOT = Path(__file__).resolve().parents[2]
-LEVELS = (0.90, 0.95, 0.99)
 ROOM = 0.9  # of the free memory, for all indexes together
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -52,12 +55,6 @@ class Results:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def begin(self, machine: Machine, command: str, **what: Any) -> None:
-        """Keep what is about to be run, for the page."""
-        today = datetime.date.today().isoformat()
-        busy = {"load": load(), "date": today, "command": command}
-        self.add(kind="run", machine=vars(machine), **busy, **what)
-
     def of(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the records that have all these values."""
         return [
@@ -65,6 +62,14 @@ class Results:
             for record in self.records
             if all(record.get(key) == value for key, value in wanted.items())
         ]
+
+    def forget(self, **wanted: Any) -> None:
+        """Drop the records that have all these values."""
+        dropped = self.of(**wanted)
+        if dropped:
+            self.records = [r for r in self.records if r not in dropped]
+            lines = (json.dumps(record) + "\n" for record in self.records)
+            self.path.write_text("".join(lines), encoding="utf-8")
 
     def newest(self, **wanted: Any) -> dict[str, Any] | None:
         """Return the last of them, if there is one: the newest counts."""
@@ -78,7 +83,7 @@ class Process:
         self.name = contender.name
         environment = os.environ | dict.fromkeys(THREADS, str(threads))
         environment |= {"OMP_WAIT_POLICY": "passive"}  # idle threads sleep, not spin
-        self.log = folder / f"{contender.file}.log"
+        self.log = folder / f"{contender.folder}.log"
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tools.benchmark.worker"],
@@ -137,7 +142,7 @@ class Benchmark:
     contenders : sequence of Contender
     results : Results
     threads : sequence of int
-        The index is built with the largest number; there is a race for each.
+        An index is built with the largest number; there is a race for each.
     rounds : int
     say : callable
         Takes a line of progress.
@@ -150,25 +155,31 @@ class Benchmark:
         results: Results,
         *,
         threads: Sequence[int] = (1, 2),
-        rounds: int = 5,
+        rounds: int = 7,
         say: Callable[[str], Any] = print,
     ) -> None:
         self.folder, self.results, self.say = folder, results, say
         self.threads, self.rounds = threads, rounds
         self.facts = load_facts(folder)
         self.key = {"data": self.facts.fingerprint}
-        self.contenders = [c for c in contenders if not missing(c.library)]
+        self.contenders = [c for c in contenders if not missing(c.family.library)]
+        self.who = crc32("\n".join(c.name for c in self.contenders).encode())
 
-    def run(self) -> None:
-        """Build, sweep and race; then remove the index files."""
+    def run(self) -> Section:
+        """Build, sweep and race; then remove the indexes."""
         self.say(f"{self.facts.title} (n = {self.facts.n:,})")
-        if not self._is_complete():
-            for contender in self.contenders:
-                self._build(contender)
-            for threads in self.threads:
-                self._race(threads)
+        self.results.forget(**self.key, kind="failure")  # they may do better now
+        for family in dict.fromkeys(c.family for c in self.contenders):
+            self._prepare(family)
+        for threads in self.threads:
+            self._race(threads)
         for contender in self.contenders:
-            (self.folder / contender.file).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / contender.folder, ignore_errors=True)
+        return self.section()
+
+    def section(self) -> Section:
+        """Return all results of this collection so far."""
+        return Section(asdict(self.facts), self.results.records, self.contenders)
 
     def _fail(self, contender: Contender, stage: str, error: ContenderError) -> None:
         self.say(f"  {contender.name}: {stage} failed: {error}")
@@ -177,52 +188,81 @@ class Benchmark:
 
     def _rounds(self, threads: int) -> list[dict[str, Any]]:
         """Return the finished rounds of just these contenders."""
-        names = [contender.name for contender in self.contenders]
-        wanted = {"kind": "round", "threads": threads, "contenders": names}
-        return self.results.of(**self.key, **wanted)
+        return self.results.of(**self.key, kind="round", threads=threads, who=self.who)
 
-    def _is_complete(self) -> bool:
-        return all(len(self._rounds(t)) >= self.rounds for t in self.threads)
+    def _has(self, kind: str, contender: Contender) -> dict[str, Any] | None:
+        return self.results.newest(**self.key, kind=kind, contender=contender.name)
 
-    def _record(self, kind: str, contender: Contender) -> dict[str, Any]:
-        wanted = {"kind": kind, "contender": contender.name}
-        return self.results.newest(**self.key, **wanted) or {}
+    def _prepare(self, family: Family) -> None:
+        """Build and sweep what is not done yet, and keep the indexes that will race."""
+        mine = [c for c in self.contenders if c.family == family]
+        for contender in mine:
+            if not self._has("sweep", contender) and not self._has(
+                "failure", contender
+            ):
+                self._attempt(contender, "building", self._build)
+                self._attempt(contender, "sweeping", self._sweep)
+        racing = {
+            c.contender for c in self._finalists() if c.contender.family == family
+        }
+        over = all(len(self._rounds(t)) >= self.rounds for t in self.threads)
+        for contender in mine:
+            if contender in racing and not over:
+                self._attempt(contender, "building", self._build)
+            else:
+                shutil.rmtree(self.folder / contender.folder, ignore_errors=True)
 
-    def _file_is_whole(self, contender: Contender) -> bool:
-        build = self._record("build", contender)
-        file = self.folder / contender.file
-        return bool(build and file.exists() and file.stat().st_size == build["file"])
+    def _finalists(self) -> list[Chosen]:
+        """Return what is chosen so far, but for those that failed since."""
+        section = self.section()
+        return [c for c in section.finalists() if c.contender not in section.failed]
 
-    def _build(self, contender: Contender) -> None:
-        if self._file_is_whole(contender):
+    def _attempt(self, contender: Contender, stage: str, step: Callable) -> None:
+        if self._has("failure", contender):
             return
         try:
-            with Process(contender, self.folder, max(self.threads)) as worker:
-                answer = worker("build")
+            step(contender)
         except ContenderError as error:
-            self._fail(contender, "building", error)
+            self._fail(contender, stage, error)
+
+    def _build(self, contender: Contender) -> None:
+        build, folder = self._has("build", contender), self.folder / contender.folder
+        if build and folder.exists() and size_of(folder) == build["file"]:
             return
+        shutil.rmtree(folder, ignore_errors=True)
+        with Process(contender, self.folder, max(self.threads)) as worker:
+            answer = worker("build")
         record = {"kind": "build", "contender": contender.name}
         self.results.add(**self.key, **record, threads=worker.threads, **answer)
         self.say(f"  {contender.name}: built in {answer['seconds']:.1f} s")
 
+    def _sweep(self, contender: Contender) -> None:
+        """Find out what each setting finds, and what the index takes in memory."""
+        start = time.perf_counter()
+        with Process(contender, self.folder, 1) as worker:
+            answer = worker("open") | worker("sweep")
+        record = {"kind": "sweep", "contender": contender.name}
+        self.results.add(**self.key, **record, **answer)
+        seconds = time.perf_counter() - start
+        self.say(f"  {contender.name}: swept in {seconds:.1f} s")
+
     def _race(self, threads: int) -> None:
         if len(self._rounds(threads)) >= self.rounds:
             return
-        starters = [c for c in self.contenders if self._file_is_whole(c)]
-        self._check_room(sum((self.folder / c.file).stat().st_size for c in starters))
+        finalists = self._finalists()
+        starters = list(dict.fromkeys(chosen.contender for chosen in finalists))
+        self._check_room(sum(size_of(self.folder / c.folder) for c in starters))
         with ExitStack() as stack:
-            workers: dict[str, Process] = {}
+            workers: dict[Contender, Process] = {}
             for contender in starters:
                 try:
                     worker = Process(contender, self.folder, threads)
-                    stack.enter_context(worker)
-                    self._open(contender, worker)
-                    workers[contender.name] = worker
+                    stack.enter_context(worker)("open")
+                    workers[contender] = worker
                 except ContenderError as error:
                     self._fail(contender, "opening", error)
             for number in range(len(self._rounds(threads)), self.rounds):
-                self._round(number, threads, workers)
+                self._round(number, threads, finalists, workers)
 
     def _check_room(self, needed: int) -> None:
         if needed > ROOM * free_memory():
@@ -232,61 +272,29 @@ class Benchmark:
                 "with --only, or lower --n; what was built is kept."
             )
 
-    def _open(self, contender: Contender, worker: Process) -> None:
-        """Load the index and, unless it is known, what each setting finds."""
-        opened = worker("open")
-        if self._record("sweep", contender):
-            return
-        answer = worker("sweep")
-        record = {"kind": "sweep", "contender": contender.name}
-        self.results.add(**self.key, **record, **opened, **answer)
-        best = max(point["recall"] for point in answer["points"])
-        self.say(f"  {contender.name}: recall up to {best:.3f}")
-
-    def _round(self, number: int, threads: int, workers: dict[str, Process]) -> None:
+    def _round(
+        self,
+        number: int,
+        threads: int,
+        finalists: Sequence[Chosen],
+        workers: dict[Contender, Process],
+    ) -> None:
         """Let each take its turns; who begins differs from round to round."""
         start, turns = time.perf_counter(), []
-        order = [c for c in self.contenders if c.name in workers]
-        shift = number % max(1, len(order))
-        for contender in (order[shift:] + order[:shift])[:: -1 if number % 2 else 1]:
-            points = self._record("sweep", contender)["points"]
+        order = [chosen for chosen in finalists if chosen.contender in workers]
+        shift = number * len(order) // max(1, self.rounds)
+        for chosen in (order[shift:] + order[:shift])[:: -1 if number % 2 else 1]:
+            contender, setting = chosen.contender, chosen.point["setting"]
+            if contender not in workers:
+                continue
             try:
-                for setting in choose_settings(points):
-                    turn = workers[contender.name](
-                        "turn", setting=setting, singles=threads == 1
-                    )
-                    turns.append(
-                        {"contender": contender.name, "setting": setting, **turn}
-                    )
+                turn = workers[contender]("turn", setting=setting, singles=threads == 1)
+                turns.append({"contender": contender.name, "setting": setting, **turn})
             except ContenderError as error:
                 self._fail(contender, "racing", error)
-                del workers[contender.name]
-        names = [contender.name for contender in self.contenders]
-        record = {"kind": "round", "threads": threads, "contenders": names}
-        self.results.add(**self.key, **record, turns=turns)
+                del workers[contender]
+        self.results.add(
+            **self.key, kind="round", threads=threads, who=self.who, turns=turns
+        )
         seconds = time.perf_counter() - start
         self.say(f"  round {number + 1} with {threads} threads: {seconds:.0f} s")
-
-
-def cheapest(points: Iterable[dict[str, Any]], level: float) -> dict[str, Any] | None:
-    """Return the fastest point of a sweep that reaches a recall, if one does.
-
-    Examples
-    --------
-    >>> points = [{"recall": 0.9, "ms": 1}, {"recall": 0.97, "ms": 3}]
-    >>> cheapest(points, 0.95)["ms"], cheapest(points, 0.99)
-    (3, None)
-    """
-    good = [point for point in points if point["recall"] >= level]
-    return min(good, key=lambda point: point["ms"], default=None)
-
-
-def choose_settings(points: Sequence[dict[str, Any]]) -> list[dict[str, int]]:
-    """Return the settings that race: the cheapest at each level, each once.
-
-    One that reaches no level races with the setting that finds most.
-    """
-    chosen = [cheapest(points, level) for level in LEVELS]
-    settings = [point["setting"] for point in chosen if point]
-    settings = settings or [max(points, key=lambda p: p["recall"])["setting"]]
-    return [s for i, s in enumerate(settings) if s not in settings[:i]]

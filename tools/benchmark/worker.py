@@ -17,13 +17,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from tools.benchmark.contenders import (
-    EVERYONE,
-    SAMPLE_A_CELL,
-    Contender,
-    cells_for,
+from tools.benchmark.contenders import SAMPLE_A_CELL, K, cells_for, find
+from tools.benchmark.data import (
+    NearestSoFar,
+    halves,
+    load_exact,
+    load_facts,
+    stream,
 )
-from tools.benchmark.data import K, NearestSoFar, load_exact, load_facts, stream
 from utils.metrics import ann_recall
 
 SINGLES, LEAST_SINGLES, SINGLE_SECONDS = 100, 10, 1.0  # queries one by one, a turn
@@ -36,27 +37,29 @@ class Worker:
     """What one contender does, a method for each command."""
 
     def __init__(self, contender: str, folder: str, threads: int) -> None:
-        self.contender = _find(contender)
+        self.contender = find(contender)
         self.folder = Path(folder)
         self.facts = load_facts(self.folder)
-        self.file = self.folder / self.contender.file
-        self.engine = self.contender.engine(threads)
+        self.index = self.folder / self.contender.folder
+        self.engine = self.contender.engine(threads, self.facts.n)
 
     def build(self) -> dict[str, float]:
-        """Build and save the index: seconds, peak of memory, bytes of the file."""
+        """Build and save the index: seconds, peak of memory, bytes of its files."""
+        self.index.mkdir(parents=True)
         start = perf_counter()
         if self.facts.streamed:
             waiting = self._build_from_blocks()
         else:
             vectors = np.load(self.folder / "base.npy")
             waiting = perf_counter() - start
-            self.engine.build(vectors)
+            self.engine.start(vectors, len(vectors))
+            self.engine.add(vectors)
+        self.engine.save(self.index)  # NGT builds then
         seconds = perf_counter() - start - waiting
-        self.engine.save(self.file)
         return {
             "seconds": seconds,
             "peak": memory("peak"),
-            "file": self.file.stat().st_size,
+            "file": size_of(self.index),
         }
 
     def _build_from_blocks(self) -> float:
@@ -92,66 +95,67 @@ class Worker:
     def open(self) -> dict[str, float]:
         """Load the index: the memory that this takes."""
         self.queries = np.load(self.folder / "queries.npy")
+        self.choosing, self.reporting = map(np.ascontiguousarray, halves(self.queries))
         before = memory("now")
-        self.engine.load(self.file, (self.facts.n, self.facts.d))
+        self.engine.load(self.index, self.facts.n, self.facts.d)
         return {"memory": max(0, memory("now") - before)}
 
     def sweep(self) -> dict[str, list[dict[str, Any]]]:
-        """Try the settings, cheapest first: recall and milliseconds of each."""
+        """Try the settings, cheapest first: what each finds, and its milliseconds.
+
+        `hits` are two lists, of the queries to choose on and of those to report on: how
+        many queries found 0, 1, … K of their neighbours.
+        """
         points: list[dict[str, Any]] = []
         enough: list[dict[str, int]] = []
         for setting in self.contender.settings(self.facts.n):
             if any(all(setting[key] >= good[key] for key in good) for good in enough):
                 continue
             self.engine.tune(**setting)
-            recall = self._recall()
-            probe = self._singles(self.queries[:PROBE_QUERIES])
-            point = {"setting": setting, "recall": recall, "ms": 1e3 * median(probe)}
-            point["distances"] = self._distances()
-            points.append(point)
-            if recall >= GOOD_ENOUGH and setting:
+            found = self._found()
+            probe = self._singles(self.choosing[:PROBE_QUERIES])
+            hits = [np.bincount(h, minlength=K + 1).tolist() for h in halves(found)]
+            points.append({"setting": setting, "hits": hits, "ms": 1e3 * median(probe)})
+            if found.mean() >= GOOD_ENOUGH * K and setting:
                 enough.append(setting)
         return {"points": points}
 
-    def _distances(self) -> float:
-        """Return how many vectors a search compares, if the library says so."""
-        count = getattr(self.engine, "count_distances", None)
-        return count(self.queries[:PROBE_QUERIES], K) if count else 0.0
-
-    def _recall(self) -> float:
+    def _found(self) -> np.ndarray:
+        """Return how many of its neighbours each query finds: int of shape (q,)."""
         ids = self.engine.search(self.queries, K)
         exact = load_exact(self.folder)
         if self.facts.streamed:  # no vectors to compare with; nor are there ties
-            return float(ann_recall(ids, exact.ids).mean())
-        base = np.load(self.folder / "base.npy", mmap_mode="r")
-        similarities = np.full(ids.shape, -np.inf)
-        for row, query in enumerate(self.queries):
-            found = ids[row] >= 0
-            similarities[row, found] = base[ids[row, found]] @ query
-        recalls = ann_recall(
-            ids,
-            exact.ids,
-            similarities=similarities,
-            exact_similarities=exact.similarities,
-        )
-        return float(recalls.mean())
+            recalls = ann_recall(ids, exact.ids)
+        else:
+            base = np.load(self.folder / "base.npy", mmap_mode="r")
+            similarities = np.full(ids.shape, -np.inf)
+            for row, query in enumerate(self.queries):
+                found = ids[row] >= 0
+                similarities[row, found] = base[ids[row, found]] @ query
+            recalls = ann_recall(
+                ids,
+                exact.ids,
+                similarities=similarities,
+                exact_similarities=exact.similarities,
+            )
+        return np.rint(K * recalls).astype(int)
 
     def turn(self, setting: dict[str, int], singles: bool) -> dict[str, Any]:
         """Take a turn in the race: milliseconds one by one, queries/s in a batch."""
+        queries = self.reporting
         self.engine.tune(**setting)
-        self.engine.search(self.queries[:5], K)  # warm
-        times = self._singles(self.queries[:SINGLES]) if singles else []
-        self.engine.search(self.queries, K)
+        self.engine.search(queries, K)  # warm
         seconds, batches = 0.0, 0
         while seconds < BATCH_SECONDS:
             start = perf_counter()
-            self.engine.search(self.queries, K)
+            self.engine.search(queries, K)
             seconds += perf_counter() - start
             batches += 1
-        return {
-            "ms": [1e3 * t for t in times],
-            "per_second": batches * len(self.queries) / seconds,
-        }
+        answer = {"per_second": batches * len(queries) / seconds}
+        if singles:
+            times = 1e3 * np.array(self._singles(queries[:SINGLES]))
+            answer |= {"p50": np.median(times), "p95": np.percentile(times, 95)}
+        return answer
 
     def _singles(self, queries: np.ndarray) -> list[float]:
         """Seconds of each search, one query at a time, within a limit."""
@@ -182,8 +186,9 @@ def memory(what: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _find(name: str) -> Contender:
-    return next(contender for contender in EVERYONE if contender.name == name)
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def serve(commands: TextIO, answers: TextIO) -> None:
