@@ -365,6 +365,11 @@ def test_quick_never_touches_the_published_page(tmp_path, gallery, monkeypatch):
     assert "No real vectors were given" in text
 
 
+def test_page_tells_the_command_without_this_machines_folders():
+    words = program.spoken(["--photos", "/home/ada/photos of mine", "--rounds", "7"])
+    assert words == "python -m tools.benchmark --photos 'photos of mine' --rounds 7"
+
+
 def test_quick_takes_few_and_a_build_of_each():
     options = program.parser().parse_args(["--quick"])
     some = program.choose(options)

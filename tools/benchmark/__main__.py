@@ -178,6 +178,12 @@ def run(options: argparse.Namespace, command: str) -> None:
         write_raw(options.page, raw)
 
 
+def spoken(arguments: Sequence[str]) -> str:
+    """Return the command for the page, without where this machine has its files."""
+    names = [Path(text).name if "/" in text else text for text in arguments]
+    return shlex.join(["python", "-m", "tools.benchmark", *names])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for, and write the page."""
     options = parser().parse_args(arguments)
@@ -193,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for text in filter(None, map(missing, LIBRARIES)):
                 print(text)
             options.work.mkdir(parents=True, exist_ok=True)
-            run(options, shlex.join(["python", "-m", "tools.benchmark", *given]))
+            run(options, spoken(given))
         page.write(options.page)
     except (ValueError, MemoryError) as error:
         parser().error(str(error))

@@ -8,7 +8,6 @@ from typing import Any
 from tools.benchmark.contenders import (
     CELLS,
     EVERYONE,
-    FAMILIES,
     GRAPH,
     K,
 )
@@ -77,8 +76,10 @@ def _parts(
     yield from _agreement(sections)
     yield from _absent(raw, sections)
     yield from _table_of_families(first)
-    yield f"\nWritten by `{raw['command']}` on {raw['date']}; do not edit. The figures "
-    yield f"and tables come from [{path.stem}.json]({path.stem}.json): `--redraw`."
+    yield (
+        f"\nWritten by `{raw['command']}` on {raw['date']}; do not edit. All of it "
+        f"comes from [{path.stem}.json]({path.stem}.json): `--redraw` draws it anew."
+    )
 
 
 # The answer
@@ -312,15 +313,15 @@ def _table_of_families(section: Section) -> Iterator[str]:
     )
     yield _row("family", "of each vector it keeps", "builds", "grid")
     yield _row(*["---"] * 4)
-    for family in FAMILIES:
-        if family.name not in {other.name for other in section.families}:
-            continue
+    for family in section.families:
         builds = "; ".join(
-            ", ".join(f"{k} {v}" for k, v in build.items()).replace("factory ", "")
-            for build in family.builds
+            ", ".join(f"{k} {v}" for k, v in contender.options.items())
+            for contender in section.contenders
+            if contender.family == family
         )
         grid = "; ".join(f"{k} {min(v)}–{max(v)}" for k, v in family.grid.items())
-        yield _row(family.name, family.form, f"`{builds}`", grid or "–")
+        code = builds.replace("factory ", "").format(cells="", more="×2")
+        yield _row(family.name, family.form, f"`{code}`", grid or "–")
 
 
 # Words and figures

@@ -7,9 +7,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from tools.benchmark.contenders import BASELINE, FORMS, LIBRARIES
-from tools.benchmark.standing import Section, front, mean_recall
+from tools.benchmark.contenders import BASELINE, FORMS, LIBRARIES, K
+from tools.benchmark.standing import LEVELS, Section, front, mean_recall
 from utils.plotting import PALETTE
 
 # A library has a colour, a form of storage has a mark: no two families of one library
@@ -36,7 +37,9 @@ def plot_fronts(section: Section, path: Path) -> None:
 
     The times are the sweep's: one query after the other, one thread.
     """
-    figure, ax = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    figure, ax = plt.subplots(figsize=(11, 6.5), layout="constrained")
+    for level in LEVELS:
+        ax.axhline(level, color="grey", linewidth=0.8, linestyle=(0, (1, 3)))
     for family in section.families:
         points = front(section.points(family))
         colour, mark, line = styles(section)[family.name]
@@ -53,16 +56,18 @@ def plot_fronts(section: Section, path: Path) -> None:
             linewidth=1.2,
             label=family.name,
         )
-    ax.set(xscale="log", xlabel="milliseconds a query (log), one thread")
-    ax.set(ylabel="recall@10", ylim=(LOWEST, 1.005))
+    ax.set(xscale="log", xlabel="milliseconds a query, one thread (log)")
+    ax.set(ylabel=f"recall@{K}", ylim=(LOWEST, 1.005))
     ax.set_title(f"{section.facts['title']}: up and to the left is better")
-    ax.grid(alpha=0.3, which="both")
-    families = ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.6))
-    ax.add_artist(families)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.grid(alpha=0.3)
     forms = [
         Line2D([], [], color="grey", marker=mark, linestyle="", label=form)
         for form, mark in MARKS.items()
     ]
-    ax.legend(handles=forms, fontsize=7, loc="lower left", bbox_to_anchor=(1.01, 0.0))
+    figure.legend(fontsize=7, loc="outside right upper")
+    figure.legend(handles=forms, fontsize=7, loc="outside right lower")
     figure.savefig(path, dpi=110, pil_kwargs={"quality": 85})
     plt.close(figure)
