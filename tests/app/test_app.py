@@ -400,6 +400,46 @@ def test_a_slow_answer_is_said_after_a_moment_only(app, open_page):
     expect(page.locator(".lookalike-busy")).to_have_text("")
 
 
+def test_a_kernel_that_does_not_answer_is_said_with_both_causes(app, open_page):
+    page = open_page(app)
+    page.clock.install()
+    page.evaluate("window.delay = 1e9")
+    button(page, re.compile("^Search with the sample")).first.click()
+    busy = page.locator(".lookalike-busy")
+    page.clock.run_for(4_000)
+    expect(busy).to_contain_text("Still searching")
+    page.clock.run_for(9_000)
+    expect(busy).to_contain_text("busy with another cell, or it has stopped")
+    expect(busy).to_contain_text("run the cells again")
+
+
+def test_on_a_phone_results_follow_the_query_and_the_rest_is_folded(app, open_page):
+    page = open_page(app, width=400)
+    summary = page.locator("summary", has_text="Another picture")
+    expect(button(page, "Choose a picture")).to_be_visible()
+    expect(summary).to_be_hidden()
+    sample = button(page, re.compile("^Search with the sample")).first
+    sample.press("Enter")
+    expect(page.locator(".lookalike-card")).to_have_count(5)
+    expect(summary).to_be_visible()
+    expect(sample).to_be_hidden()
+    assert page.evaluate("document.activeElement.textContent") == "Results"
+    card = page.locator(".lookalike-card").first
+    start = page.locator(".lookalike").bounding_box()["y"]
+    assert card.bounding_box()["y"] - start < 600
+    check_by_axe(page)
+    summary.press("Enter")
+    expect(sample).to_be_visible()
+    page.get_by_text("How to search").click()
+    page.get_by_label("How many (k)").fill("7")
+    page.get_by_label("How many (k)").press("Enter")
+    expect(page.locator(".lookalike-card")).to_have_count(7)
+    expect(sample).to_be_visible()  # who sets something goes on setting
+    page.set_viewport_size({"width": 1000, "height": 900})
+    expect(summary).to_be_hidden()
+    expect(sample).to_be_visible()
+
+
 def test_near_duplicates_are_folded_and_opened(app, open_page):
     app.choose(fold=True)
     app.ask(QUERY.read_bytes(), "mine.jpg")
@@ -425,6 +465,9 @@ def test_each_state_looks_right(app, open_page, width, theme):
     app.like(app.answer.hits[2].id)
     app.dislike(app.answer.hits[-1].id)
     page.evaluate("fresh => model.take(fresh)", state(app))
+    keep(page, f"folded-{theme}-{width}")
+    if width == 400:
+        page.get_by_text("Another picture").click()
     page.get_by_text("How to search").click()
     page.get_by_text("Any label").click()
     expect(page.locator(".lookalike-frame")).to_be_visible()
@@ -460,6 +503,8 @@ def test_odd_collections_look_right(tmp_path, open_page):
         app.ask_id(search.id_of(search.paths[0]))
         for width in (400, 1000):
             page = open_page(app, width=width)
+            if width == 400:
+                page.get_by_text("Another picture").click()
             if name not in ("long", "none"):
                 page.get_by_text("Any label").click()
             assert page.get_by_label("Find a label").is_visible() == (name == "many")

@@ -3,7 +3,8 @@
 // set as text, never as markup.
 
 const PIECE = 1_000_000; // bytes of an upload in one message
-const BUSY = 150, SLOW = 3000; // milliseconds
+const BUSY = 150, SLOW = 3000, LATE = 12000; // milliseconds
+const NARROW = 600; // pixels: a phone, where results should not be far below
 const FIRST_LABELS = 12;
 const FOCUSED = new Set(["button", "input", "select", "summary"]);
 
@@ -60,6 +61,12 @@ function render({ model, el }) {
           "Still searching. The first picture takes longest: it wakes the network. " +
           "If another cell runs, this one waits for it.";
       }, SLOW),
+      setTimeout(() => {
+        // A kernel that is gone does not say so.
+        busy.lastChild.data =
+          "No answer yet. Either the kernel is busy with another cell, or it has stopped: " +
+          "then run the cells again, or load the page again if it shows no cells.";
+      }, LATE),
     ];
   }
 
@@ -168,12 +175,14 @@ function render({ model, el }) {
     h("p", { className: "lookalike-small" },
       "These are nearer than the last result, but the index did not look where they are."),
     missedCards);
+  const restSummary = h("summary", {}, "Another picture or other settings");
+  const rest = h("details", { className: "lookalike-rest", open: true }, restSummary,
+    h("div", {}, drop, shoot, file, camera, samples, pathForm, wordsForm, weightLine, how, labels));
   const root = h("div", {
     className: "lookalike", "aria-busy": "false", "data-lm-suppress-shortcuts": "true",
   }, h("div", { className: "lookalike-layout" },
     h("section", { className: "lookalike-query", "aria-label": "The query" },
-      about, desk, drop, shoot, file, camera, samples, pathForm, wordsForm, weightLine,
-      how, labels),
+      about, desk, rest),
     h("section", { className: "lookalike-found", "aria-label": "What was found" },
       status, alert, busy, refinement,
       h("div", { className: "lookalike-head" }, heading, scale), cards, missed, trail)));
@@ -316,9 +325,25 @@ function render({ model, el }) {
         h("ol", { className: "lookalike-cards" }, ...hit.folded.map((one) => card(one)))) : null);
   }
 
+  /** On a phone fold what comes before the results, when there are some. */
+  function foldRest(isNew) {
+    const folds = Boolean(model.get("query").said) && root.clientWidth < NARROW;
+    if (folds && !isNew && !restSummary.hidden) return; // open or not, as it was left
+    const hadFocus = folds && rest.contains(document.activeElement);
+    restSummary.hidden = !folds;
+    rest.open = !folds;
+    if (!hadFocus) return;
+    heading.parentElement.hidden = false; // what is hidden takes no focus
+    heading.focus();
+  }
+
+  let shown;
   function showQuery() {
     const query = model.get("query");
     root.classList.toggle("lookalike-started", Boolean(query.said));
+    const asked = `${query.name} ${model.get("how").words}`;
+    foldRest(asked !== shown);
+    shown = asked;
     showWeight();
     showDesk(query);
     fill(refinement, query.formula ? [
@@ -490,7 +515,10 @@ function render({ model, el }) {
   model.on("msg:custom", onMessage);
   for (const show of [showOffers, showQuery, showCards, showTrail, showStatus]) show();
   el.append(root);
+  const size = new ResizeObserver(() => foldRest(false));
+  size.observe(root);
   return () => {
+    size.disconnect();
     for (const [name, show] of Object.entries(shows)) model.off(`change:${name}`, show);
     model.off("msg:custom", onMessage);
     document.removeEventListener("paste", onPaste, true);
