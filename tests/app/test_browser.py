@@ -12,31 +12,18 @@ kind share one page; each begins with an upload of its own.
 """
 
 import base64
-import json
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import pytest
 from PIL import Image
 
 from tests.chromium import launched
-from tests.clones import link_repository
+from tests.jupyter_pages import ROOT, RUN_SECONDS, asked_elsewhere, opened
 from tests.waiting import PATIENCE, wait_until
 
-ROOT = Path(__file__).parents[2]
-NOTEBOOK = "14_query_by_picture.ipynb"
-TOKEN = "lookalike-test"
-START_SECONDS, RUN_SECONDS = 120, 180
-WIDTH, HEIGHT = 1000, 1400
+NOTEBOOK = ROOT / "notebooks" / "14_query_by_picture.ipynb"
 QUERY = ROOT / "images" / "boat" / "boat_3_1.jpg"  # it finds itself
 MESSAGE = 10 * 1024 * 1024  # bytes: at a longer one Jupyter closes the connection
 CELLS = """
@@ -57,148 +44,23 @@ QueryApp(handler, samples=held_out.paths[3::37])
 MARKUP = "<img src=x onerror=alert(1)>.jpg"
 
 
-# --- Browser and servers ---------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def browser():
     with launched("voila", "axe_playwright_python") as browser:
         yield browser
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def fetch(url):
-    with urllib.request.urlopen(url, timeout=5) as response:
-        return response.read()
-
-
-def answers(url):
-    try:
-        fetch(url)
-    except urllib.error.HTTPError:  # it answers, if only with a refusal
-        return True
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def serve(command, url, home):
-    """Run a server until we are done with it; end it and no other."""
-    settings = home / "config/lab/user-settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-    dark = {"theme": "JupyterLab Dark"}  # Voilà, which does not read it, is light
-    (settings / "themes.jupyterlab-settings").write_text(json.dumps(dark))
-    # Its own settings and its own runtime folder: nothing of this account's is read.
-    environment = os.environ | {
-        "HOME": str(home),
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "IPYTHONDIR": str(home / "ipython"),
-        "LOOKALIKE_CACHE": str(ROOT / "output" / "cache.sqlite"),
-    }
-    environment.pop("MPLBACKEND", None)
-    with open(home / "server.log", "wb") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-    try:
-        wait_until(lambda: server.poll() is not None or answers(url), START_SECONDS)
-        assert server.poll() is None, (home / "server.log").read_text(errors="replace")
-        yield
-    finally:
-        server.terminate()  # both shut their kernels down
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-@contextmanager
-def lab(folder, home):
-    """JupyterLab as the README starts it."""
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"),
-        *(f"--port={port}", "--ServerApp.port_retries=0", "--allow-root"),
-        *(f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}"),
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    with serve(command, f"{base}/api?token={TOKEN}", home):
-        yield base
-
-
-@contextmanager
-def voila(folder, home):
-    """Voilà as the README starts it."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "voila", str(folder / NOTEBOOK), "--no-browser"),
-        *(f"--port={port}", "--Voila.ip=127.0.0.1"),
-    ]
-    base = f"http://127.0.0.1:{port}"
-    with serve(command, f"{base}/voila/static/none", home):
-        yield base
-
-
-def run_all(page, base):
-    """Open the notebook in JupyterLab and run it, as a reader would."""
-    page.goto(f"{base}/lab/tree/{NOTEBOOK}?token={TOKEN}")
-    page.get_by_role("menuitem", name="Run").first.wait_for()
-
-    def has_kernel():
-        """Lab says "idle" before there is a kernel; Run All would be lost."""
-        kernels = [
-            session["kernel"]
-            for session in json.loads(fetch(f"{base}/api/sessions?token={TOKEN}"))
-        ]
-        return any(k["execution_state"] == "idle" and k["connections"] for k in kernels)
-
-    wait_until(has_kernel, START_SECONDS)
-    page.get_by_role("menuitem", name="Run").first.click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-
-
 @pytest.fixture(scope="module", params=["lab", "voila"])
 def page(request, browser, tmp_path_factory):
     """A page with the app in it, ready to be used; `page.kind` says whose it is."""
-    home = tmp_path_factory.mktemp(request.param)
-    # A copy of the notebook, for a browser may save it, in a repository of links: what
-    # it writes goes beside the links.
-    clone = link_repository(tmp_path_factory.mktemp(f"{request.param}-clone"))
-    if request.param == "voila":
-        shutil.copy(ROOT / "notebooks" / NOTEBOOK, clone / "notebooks")
-    else:
-        cells = map(nbformat.v4.new_code_cell, CELLS.strip().split("\n\n"))
-        short = nbformat.v4.new_notebook(cells=list(cells))
-        kernel = {"name": "python3", "display_name": "Python 3"}
-        short.metadata.kernelspec = kernel  # or JupyterLab asks for one
-        nbformat.write(short, clone / "notebooks" / NOTEBOOK)
-    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
-    page = context.new_page()
-    page.kind, page.faults, page.asked = request.param, [], []
-    page.remembered = clone / "output" / "remembered"
-    page.set_default_timeout(1000 * PATIENCE)
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("dialog", lambda dialog: (page.faults.append("dialog"), dialog.dismiss()))
-    with {"lab": lab, "voila": voila}[page.kind](clone / "notebooks", home) as base:
-        if page.kind == "lab":
-            run_all(page, base)
-        else:
-            page.goto(base, timeout=1000 * RUN_SECONDS)
+    source = CELLS if request.param == "lab" else NOTEBOOK
+    folder = tmp_path_factory.mktemp(request.param)
+    with opened(request.param, browser, folder, source) as page:
+        page.remembered = page.clone / "output" / "remembered"
         app(page).wait_for(timeout=1000 * RUN_SECONDS, state="attached")
         app(page).scroll_into_view_if_needed()
         expect(page, "Choose a picture to begin")
         yield page
-        context.close()
 
 
 # --- What a person sees and does -------------------------------------------------
@@ -229,7 +91,15 @@ def alternatives(page):
     return results(page).locator("img").evaluate_all("all => all.map((one) => one.alt)")
 
 
+def unfold(page):
+    """Show what a narrow page folds: JupyterLab's file browser takes half of ours."""
+    summary = app(page).locator(".lookalike-rest > summary")
+    if summary.is_visible() and not button(page, "Choose a picture").is_visible():
+        summary.click()
+
+
 def upload(page, file):
+    unfold(page)
     with page.expect_file_chooser() as chooser:
         button(page, "Choose a picture").click()
     chooser.value.set_files(file)
@@ -271,6 +141,7 @@ def test_an_upload_shows_results_and_the_right_one_first(page):
 def test_a_picture_is_dropped_or_pasted_and_its_name_is_text(page, kind):
     from tests.app.test_app import SENDS
 
+    unfold(page)
     button(page, "Choose a picture").focus()
     name = f"{kind} {MARKUP}"
     data = base64.b64encode(QUERY.read_bytes()).decode()
@@ -307,6 +178,7 @@ def test_keys_in_the_app_are_the_apps_own(page):
 
 
 def test_words_typed_into_a_box_stay_there(page):
+    unfold(page)
     box = app(page).get_by_label("or its path")
     box.fill("")
     box.press_sequentially("no/such/dd.jpg")
@@ -320,6 +192,7 @@ def test_words_typed_into_a_box_stay_there(page):
 
 def test_controls_refinement_and_a_part_work_together(page):
     start(page)
+    unfold(page)
     app(page).locator("summary", has_text="How to search").click()
     app(page).get_by_label("Index").select_option("IVF")
     nprobe = app(page).get_by_label("Cells to look into")
@@ -375,8 +248,4 @@ def test_the_app_fits_beside_what_else_is_there(page):
 def test_nothing_left_this_machine_and_no_name_became_a_script(page):
     assert "Traceback" not in page.locator("body").inner_text()
     assert page.faults == []
-    ours = ("http://127.0.0.1:", "ws://127.0.0.1:", "blob:", "data:")
-    asked = [url for url in page.asked if not url.startswith(ours)]
-    if page.kind == "voila":  # its own template asks for icons; it does without them
-        asked = [url for url in asked if "/@fortawesome/fontawesome-free@" not in url]
-    assert asked == []
+    assert asked_elsewhere(page) == []

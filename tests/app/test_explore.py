@@ -174,9 +174,12 @@ def test_more_pictures_than_the_list_takes_are_said(monkeypatch, search):
     assert shown.cut.value == "The first 3 of 4."
 
 
-def test_what_is_pointed_at_is_seen_at_the_pointer_too(search):
-    shown = Explore(search)
+def test_what_is_pointed_at_is_seen_at_the_pointer_too(search, monkeypatch):
+    shown, sent = Explore(search), []
+    monkeypatch.setattr(shown._plot.widget, "send", sent.append)
     shown._plot.widget.hovering = 3
+    (answer,) = sent  # for a map that asked before it was pointed at, to us
+    assert answer["index"] == 3 and answer["preview"].startswith("data:image/jpeg")
     assert shown._plot.widget.data.picture[3].startswith("data:image/jpeg;base64,")
     search.path_of(int(shown.places.ids[4])).unlink()
     shown._plot.widget.hovering = 4

@@ -191,10 +191,15 @@ class Explore(w.VBox):
         if change["new"] is None:
             return
         row = int(change["new"])
-        # Half a second later the map asks for what to show at the pointer.
         if self.show(int(self.places.ids[row])):
             path = self.search.items[int(self.places.ids[row])].path
-            self._frame.at[row, "picture"] = _data_url(path, SMALL_SIDE) or NOTHING
+            url = _data_url(path, SMALL_SIDE) or NOTHING
+            # Half a second later the map asks for what to show at the pointer.
+            self._frame.at[row, "picture"] = url
+            # If we are slow, it has asked; of a point that was left it takes nothing.
+            kind = self._plot.widget.event_types["TOOLTIP"]
+            answer = {"type": kind, "index": row, "preview": url, "properties": {}}
+            self._plot.widget.send(answer)
 
     def _on_selection(self, change: dict[str, Any]) -> None:
         ids = [int(self.places.ids[int(row)]) for row in change["new"]]
