@@ -151,6 +151,19 @@ def test_memory_bounds_who_may_be_best():
     assert names == [OURS, OTHER, None]
 
 
+def test_best_of_a_batch_is_another_than_of_one_query():
+    quick = (OURS, [point(0.97, 0.97, 0.1, efSearch=1)], 0.3)
+    slow = (OTHER, [point(0.97, 0.97, 0.2, efSearch=1)], 0.3)
+    found = section(flat(), quick, slow)
+    for record in found.rounds:
+        for turn in record["turns"]:
+            if turn["contender"] == OTHER:
+                turn["per_second"] = 1e6
+    one = found.best(peer=False, level=0.95)
+    batch = found.best(peer=False, level=0.95, by=("per_second", 2))
+    assert (one.contender.name, batch.contender.name) == (OURS, OTHER)
+
+
 def test_all_choices_race_each_of_them_once():
     points = [point(0.92, 0.92, 0.1, ef=1), point(0.98, 0.98, 0.2, ef=2)]
     weak = (RIVAL, [point(0.5, 0.5, 1, ef=1), point(0.6, 0.6, 2, ef=2)], 1.0)
@@ -165,6 +178,8 @@ def test_further_collections_get_each_librarys_best():
     peer = (PEER, [point(0.97, 0.97, 0.3, ef=1)], 0.5)
     found = leaders(section(flat(), fast, slow, peer))
     assert found == [find(BASELINE), find(OURS), find(PEER)]
+    whole = section(flat(), fast, slow, peer)
+    assert leaders(whole.among([find(OTHER), find(PEER)])) == [find(OTHER), find(PEER)]
 
 
 def test_ratio_is_taken_inside_a_round():

@@ -17,7 +17,9 @@ from tools.benchmark.standing import (
     LEVELS,
     MARGIN,
     REPORTING,
+    SINGLE,
     Chosen,
+    Measure,
     Section,
     mean_recall,
     meets,
@@ -32,7 +34,6 @@ CLASSES = {  # name: memory as a part of Flat's, level of recall
     "small": (4, 0.95),
     "tiny": (8, 0.90),
 }
-Measure = tuple[str, int]  # "p50" or "per_second", and the threads
 Sides = tuple[Chosen | None, Chosen | None]  # FAISS's best, the best peer
 MEMORY = {1: "any memory", 4: "1/4 of Flat's memory", 8: "1/8 of Flat's memory"}
 
@@ -120,10 +121,12 @@ def verdict(section: Section, name: str, part: int, level: float) -> str:
     return f"{asked} **not told apart**: {text}; ratio {_times(found)}."
 
 
-def both(section: Section, part: int, level: float) -> Sides:
+def both(section: Section, part: int, level: float, by: Measure = SINGLE) -> Sides:
     """Return the best of FAISS and the best peer, where there are such."""
-    ours = section.best(peer=False, level=level, part=part)
-    return ours, section.best(peer=True, level=level, part=part)
+    ours, peer = (
+        section.best(peer=side, level=level, part=part, by=by) for side in (False, True)
+    )
+    return ours, peer
 
 
 def outcome(found: Interval) -> str:
@@ -153,13 +156,12 @@ def summary(sections: Sequence[Section], threads: Sequence[int]) -> Iterator[str
     for section in sections:
         for name, (part, level) in CLASSES.items():
             asked = f"{name}: recall ≥ {level:.2f}, {MEMORY[part]}, one query"
-            found = both(section, part, level)
-            yield _duel(section, asked, found, ("p50", 1))
+            yield _duel(section, asked, both(section, part, level), SINGLE)
         if section is sections[0]:
             for number in threads:
                 asked = f"recall ≥ 0.95, a batch, {_threads(number)}"
-                found = both(section, 1, 0.95)
-                yield _duel(section, asked, found, ("per_second", number))
+                by = ("per_second", number)
+                yield _duel(section, asked, both(section, 1, 0.95, by), by)
         if section.facts["streamed"]:
             yield _large(section)
     yield ""
@@ -199,7 +201,7 @@ def _large(section: Section) -> str:
         return _row(section.facts["title"], asked, "none reaches it", *[""] * 6, "no")
     peak = section.builds[ours.contender.name]["peak"]
     met = peak < BUILT_UNDER and ours.ms < ANSWERED_UNDER
-    cells = [*_side(ours, ("p50", 1)), "", "", "", f"{peak / 1e9:.1f} GB at the peak"]
+    cells = [*_side(ours, SINGLE), "", "", "", f"{peak / 1e9:.1f} GB at the peak"]
     return _row(section.facts["title"], asked, *cells, "met" if met else "**missed**")
 
 
@@ -320,7 +322,8 @@ def _table_of_families(section: Section) -> Iterator[str]:
             if contender.family == family
         )
         grid = "; ".join(f"{k} {min(v)}–{max(v)}" for k, v in family.grid.items())
-        code = builds.replace("factory ", "").format(cells="", more="×2")
+        code = builds.replace("factory ", "").replace("leaves {cells}", "leaves 2√n")
+        code = code.format(cells="", more="×2")
         yield _row(family.name, family.form, f"`{code}`", grid or "–")
 
 

@@ -22,6 +22,8 @@ MARGIN = 0.005  # asked for beyond the level, so that the other half agrees
 RESAMPLES = 2_000
 CHOOSING, REPORTING = 0, 1
 
+Measure = tuple[str, int]  # "p50" or "per_second", and the threads
+SINGLE: Measure = ("p50", 1)
 Point = dict[str, Any]  # "setting", "hits" (of both halves), "ms"
 
 
@@ -125,6 +127,7 @@ class Section:
     ) -> None:
         self.facts = facts
         mine = [r for r in records if r["data"] == facts["fingerprint"]]
+        self.records = mine
         self.builds = {r["contender"]: r for r in mine if r["kind"] == "build"}
         self.sweeps = {r["contender"]: r for r in mine if r["kind"] == "sweep"}
         self.failures = {r["contender"]: r for r in mine if r["kind"] == "failure"}
@@ -134,6 +137,10 @@ class Section:
         self.contenders = [c for c in contenders if c.name in self.sweeps]
         self.failed = [c for c in contenders if c.name in self.failures]
         self.families = list(dict.fromkeys(c.family for c in self.contenders))
+
+    def among(self, contenders: Sequence[Contender]) -> "Section":
+        """Return the same results as if only these had taken part."""
+        return Section(self.facts, self.records, contenders)
 
     def bytes_a_vector(self, contender: Contender) -> float:
         """Memory that opening the index took, for each vector."""
@@ -184,33 +191,35 @@ class Section:
         size = self.bytes_a_vector(contender)
         return Chosen(contender, point, size, self.rounds)
 
-    def best(self, *, peer: bool, level: float, part: int = 1) -> Chosen | None:
-        """Return the fastest of one side that meets a level on the reporting half."""
+    def best(
+        self, *, peer: bool, level: float, part: int = 1, by: Measure = SINGLE
+    ) -> Chosen | None:
+        """Return one side's best that meets a level on the reporting half."""
         chosen = [
             self.choose(family, level, part)
             for family in self.families
             if family.is_peer == peer
         ]
-        fit = [c for c in chosen if c and meets(c.point, level) and c.ms < math.inf]
-        return min(fit, key=lambda one: one.ms, default=None)
+        fit = [c for c in chosen if c and meets(c.point, level) and c.values(*by)]
+        sign = 1 if by[0] == "p50" else -1
+        return min(fit, key=lambda c: sign * np.median(c.values(*by)), default=None)
 
     def flat(self) -> Chosen | None:
         """Return the exact search, if it took part."""
         return next((c for c in self.finalists() if c.contender.name == BASELINE), None)
 
 
-def leaders(section: Section) -> list[Contender]:
-    """Return each library's best: the builds for further collections.
+AIMS = ((0.95, 1), (0.95, 4), (0.90, 8))  # level of recall, part of Flat's memory
 
-    The fastest for each level and each part of memory; and Flat.
-    """
-    found: dict[str, Contender] = {}
-    for contender in section.contenders:
-        if contender.name == BASELINE:
-            found[contender.name] = contender
+
+def leaders(
+    section: Section, aims: Sequence[tuple[float, int]] = AIMS
+) -> list[Contender]:
+    """Return each library's fastest for each aim, and Flat, for further collections."""
+    found = {c.name: c for c in section.contenders if c.name == BASELINE}
     for library in dict.fromkeys(family.library for family in section.families):
         mine = [f for f in section.families if f.library == library]
-        for level, part in ((0.95, 1), (0.95, 4), (0.90, 8)):
+        for level, part in aims:
             chosen = [c for f in mine if (c := section.choose(f, level, part))]
             if chosen:
                 best = min(chosen, key=lambda c: c.ms)
