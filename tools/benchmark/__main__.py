@@ -108,7 +108,8 @@ def real_vectors(options: argparse.Namespace) -> Path | None:
     if file is None:
         return None
     base, queries = data.hold_out(data.read_vectors(file), QUERIES)
-    note = "vectors of real pictures; the queries are held out at random"
+    by = " by the bundled weights" if options.photos else ""
+    note = f"vectors of real pictures{by}; the queries are held out at random"
     if options.trained_on:
         note += ". **These photos trained the weights**: others may lie less clearly"
     title = f"{len(base):,} real vectors"

@@ -300,7 +300,9 @@ class ScannEngine(Engine):
 
     streams = False
 
-    def __init__(self, threads: int, unit: bool, *, leaves: int, kept: str) -> None:
+    def __init__(
+        self, threads: int, unit: bool, *, leaves: int, kept: str = ""
+    ) -> None:
         super().__init__(threads, unit)
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
         # which it would import, and refuses in any version but its own
