@@ -1,7 +1,7 @@
 """The page of `tools.benchmark.extraction`, from its raw results: nothing is fixed.
 
-A speed is the median of the rounds.  A ratio is taken inside each round; its value is
-their median, its interval from the lowest to the highest.
+A speed is the median of the rounds; a ratio is taken inside each round, as for the
+indexes (`tools.benchmark.standing.ratio`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,31 +26,17 @@ from tools.benchmark.extraction_peers import (
 )
 from tools.benchmark.extraction_words import change, listed, table_row
 from tools.benchmark.machine import busy_note, sentence
+from tools.benchmark.page import outcome
+from tools.benchmark.standing import ratio
+from utils.metrics import Interval
 from utils.plotting import BLUE, GREEN, RED
 
 Record = dict[str, Any]
 KERAS = (LOOP, DATASET, GENERATOR)
 TOP10 = {"float32": 0.999, "bfloat16": 0.99, "int8": 0.95}  # the least that is allowed
 COLORS = dict(zip(PRECISIONS, (BLUE, GREEN, RED), strict=True))
+VERDICTS = {"ours": "faster", "peer": "slower", "none": "even"}
 SIGNS = dict(zip(PRECISIONS, "osD", strict=True))
-
-
-class Ratio(NamedTuple):
-    """How often faster: the median of the rounds, the lowest and the highest."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-    @property
-    def verdict(self) -> str:
-        """Say who is faster, if every round says the same."""
-        if self.low > 1:
-            return "faster"
-        return "slower" if self.high < 1 else "even"
 
 
 class Duel(NamedTuple):
@@ -62,28 +48,27 @@ class Duel(NamedTuple):
     peer: Record
 
     @property
-    def ratio(self) -> Ratio:
-        """From file to vector."""
-        return ratio(self.own["speeds"], self.peer["speeds"])
+    def ratio(self) -> Interval:
+        """How many times as fast, from file to vector."""
+        return ratio(self.peer["speeds"], self.own["speeds"])
 
     @property
-    def alone(self) -> Ratio | None:
-        """The networks alone, if both can be had."""
+    def alone(self) -> Interval | None:
+        """The same of the networks alone, if both can be had."""
         if not (self.own["network"] and self.peer["network"]):
             return None
-        return ratio(self.own["network"], self.peer["network"])
+        return ratio(self.peer["network"], self.own["network"])
+
+    @property
+    def verdict(self) -> str:
+        """Who is faster, if the interval tells."""
+        return VERDICTS[outcome(self.ratio)]
 
     @property
     def keeps_neighbours(self) -> bool:
         """Whether enough of the ten nearest stay, on every sample."""
         least = TOP10[self.own["precision"]]
         return all(one["top10"] >= least for one in self.own["quality"].values())
-
-
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Return how often faster, round by round."""
-    times = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Ratio(median(times), min(times), max(times))
 
 
 def finished(result: Record) -> dict[str, Record]:
@@ -171,7 +156,7 @@ def answer(raw: Record) -> str:
         names = [
             f"{duel.peer['name']} ({duel.title}, {duel.size})"
             for duel in found
-            if duel.ratio.verdict == verdict
+            if duel.verdict == verdict
         ]
         if names:
             sentences.append(f"{words}: {listed(names)}.")
@@ -199,7 +184,7 @@ def _duel_table(raw: Record) -> list[str]:
     for duel in duels(raw):
         quality = next(iter(duel.own["quality"].values()))
         agrees = "" if duel.keeps_neighbours else "; **top 10 too low**"
-        verdict = duel.ratio.verdict
+        verdict = duel.verdict
         cells = (
             str(duel.size),
             duel.own["name"],
@@ -218,7 +203,6 @@ def _duel_table(raw: Record) -> list[str]:
 
 def _reading(raw: Record) -> list[str]:
     rounds, threads = raw["rounds"], " or ".join(map(str, raw["threads"]))
-    sure = 1 - 2 ** (1 - rounds)
     least = ", ".join(f"{value} in {name}" for name, value in TOP10.items())
     shapes = ", ".join(
         f"{times} of 16 are {width} × {height}"
@@ -236,10 +220,9 @@ def _reading(raw: Record) -> list[str]:
         f"- **pictures/s**: from file to vector, reading and decoding included: the "
         f"median of {rounds} rounds. Each round, every contender embeds the same "
         f"{raw['pictures']} JPEGs ({shapes}) in a process of its own; they take turns.",
-        "- **ratio** [interval]: taken inside each round; the median, the lowest and "
-        "the highest. If rounds are independent, the interval holds the true median "
-        f"with {sure:.0%} certainty. *faster* and *slower* are said only if all rounds "
-        "agree.",
+        "- **ratio** [interval]: how many times as fast, taken inside each round; the "
+        "95 % interval is Student's, of the logarithms. *faster* and *slower* are said "
+        "only if it lies on one side of 1.",
         "- **network alone**: the same ratio for one batch of decoded pictures.",
         f"- **peers** run with {threads} threads, and PyTorch, when not compiled, in "
         "both memory layouts: the fastest on a few pictures races. Batches have "
@@ -279,7 +262,7 @@ def _full_table(result: Record) -> list[str]:
             row["precision"],
             setting(row["setting"]),
             f"{median(speeds):.1f} ({min(speeds):.1f}–{max(speeds):.1f})",
-            str(ratio(speeds, keras["speeds"])),
+            str(ratio(keras["speeds"], speeds)),
             f"{median(row['network']):.1f}" if row["network"] else "",
         ]
         for title in titles:
