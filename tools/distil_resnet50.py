@@ -5,7 +5,9 @@
 PHOTOS are folders of class folders or of zip files, as `tools/train_resnet50.py` takes
 them, or `.npy` files of uint8 pictures, (n, side, side, 3); no label is used.  Teacher
 and student see the same random crop, the teacher larger ("a good teacher is patient and
-consistent"; Beyer et al., Knowledge distillation, 2022).  Four things are learned:
+consistent"; Beyer et al., Knowledge distillation, 2022).  The last crops
+are wide, as the pictures of a search are ("fixing the train-test resolution
+discrepancy"; Touvron et al., 2019).  Four things are learned:
 
 - the teacher's vector, through a linear map (cosine);
 - which pictures resemble which, by the student's own vectors: softmax of the cosines to
@@ -50,6 +52,7 @@ from tools.train_resnet50 import (  # noqa: E402
 COSINE, RELATIONS, CLASSES, HINTS = 10.0, 0.5, 1.0, 0.3  # weights of the losses
 TEMPERATURE = 2.0  # of the class probabilities
 SHARPNESS = 20.0  # cosines lie between -1 and 1: too near for a softmax
+LEAST = 0.35  # share of a picture's area that a crop has at least
 REMEMBERED = 8  # batches whose vectors are compared with
 TEACHER_MAPS, STUDENT_MAPS = (112, 1280), (1024, 2048)  # channels at strides 16, 32
 FIXED = ("batch", "teacher_size")  # a run that goes on must not change them
@@ -109,14 +112,14 @@ class Teacher:
 
 
 # ---------------------------------------------------------------------- the photos
-def crop(x, size):
-    """Random crop (35-100 % of the area), flip, brightness, contrast, saturation."""
+def crop(x, size, least):
+    """Random crop (from the share `least` of the area on), flip, other colours."""
     n = len(x)
 
     def uniform(low, high, *shape):
         return torch.empty(n, *shape).uniform_(low, high)
 
-    area, ratio = uniform(0.35, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
+    area, ratio = uniform(least, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
     width = (area * ratio).sqrt().clamp(max=1)
     height = (area / ratio).sqrt().clamp(max=1)
     grid = torch.zeros(n, 2, 3)
@@ -217,9 +220,9 @@ def stages(network, x):
 
 
 def parse_plan(text):
-    """`64:0.5,80:1` -> [(64, 0.5), (80, 1.0)]: sizes, and until when."""
-    parts = (part.split(":") for part in text.split(","))
-    return [(int(size), float(until)) for size, until in parts]
+    """`64:0.75,64:1:0.6` -> [(64, 0.75, 0.35), (64, 1.0, 0.6)]: size, until, least."""
+    parts = [part.split(":") for part in text.split(",")]
+    return [(int(p[0]), float(p[1]), float(p[2]) if p[2:] else LEAST) for p in parts]
 
 
 class Distillation:
@@ -312,9 +315,9 @@ class Distillation:
         """How long the run took, those before included."""
         return self.spent + time.time() - self.start
 
-    def step(self, x, size):
+    def step(self, x, size, least):
         """Learn from one batch; return the four losses, unweighted."""
-        x = crop(x, self.options.teacher_size)
+        x = crop(x, self.options.teacher_size, least)
         vectors, maps = self.teacher(x)
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
         x = preprocess(x).to(memory_format=torch.channels_last)
@@ -338,17 +341,17 @@ class Distillation:
         """Learn until the stated number of pictures has been seen."""
         options, recent = self.options, []
         steps = options.pictures // options.batch
-        plan, begun = parse_plan(options.plan), self.done
+        plan = parse_plan(options.plan)
         self.network.train()
         while self.done < steps:
             share = self.done / steps
-            size = next(size for size, until in plan if share < until)
-            warm = min(1.0, (self.done - begun + 1) / 100)
+            size, _, least = next(part for part in plan if share < part[1])
+            warm = min(1.0, (self.done + 1) / 100)
             rate = options.rate * min(warm, (1 - share) / options.cooldown)
             for group in self.sgd.param_groups:
                 group["lr"] = rate
             x = self.photos.batch(self.done, options.batch)
-            recent.append(self.step(x, size))
+            recent.append(self.step(x, size, least))
             self.done += 1
             if self.done % 4 == 0:  # the average costs memory traffic
                 decay = min(0.999, (1 + self.done) / (10 + self.done)) ** 4
@@ -379,7 +382,9 @@ def main():
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--start", type=Path, help="weights.npz to begin with")
     parser.add_argument("--pictures", type=int, default=800_000, help="to be seen")
-    parser.add_argument("--plan", default="64:0.5,80:1", help="SIZE:UNTIL, ...")
+    parser.add_argument(
+        "--plan", default="64:0.75,64:1:0.6", help="SIZE:UNTIL[:LEAST], ..."
+    )
     parser.add_argument("--rate", type=float, default=0.05, help="learning rate")
     parser.add_argument(
         "--cooldown", type=float, default=0.4, help="last part of the run, to anneal in"

@@ -1,9 +1,10 @@
-"""Draw the model card's curve: accuracy against passes.
+"""Draw the model card's curves.
 
     python tools/plot_training.py
 
-Reads `models/training.jsonl`, the `log.jsonl` that `tools/train_resnet50.py` wrote
-for the shipped weights, one line a pass; writes `models/training.png`.
+Reads the logs of the shipped weights: `models/training.jsonl`, one line a pass, by
+`tools/train_resnet50.py`, and `models/distillation.jsonl`, one line every hundred
+steps, by `tools/distil_resnet50.py`.  Writes `.png` files beside them.
 """
 
 import json
@@ -20,6 +21,12 @@ from matplotlib.ticker import MaxNLocator
 MODELS = Path(__file__).parents[1] / "models"
 
 
+def read_log(log: Path) -> list[dict]:
+    """Return the records of a file of JSON lines."""
+    with open(log, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
 def draw(log: Path, picture: Path) -> None:
     """Draw the log's accuracies and rates, and mark the passes of each size.
 
@@ -30,8 +37,7 @@ def draw(log: Path, picture: Path) -> None:
     picture : path
         Where to save; the suffix says in which format.
     """
-    with open(log, encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
+    records = read_log(log)
     passes = [record["pass"] for record in records]
     figure, (upper, lower) = plt.subplots(
         2, sharex=True, figsize=(7, 4.2), height_ratios=[4, 1], layout="constrained"
@@ -67,5 +73,46 @@ def draw(log: Path, picture: Path) -> None:
     plt.close(figure)
 
 
+def draw_distillation(log: Path, picture: Path) -> None:
+    """Draw how far the network is from its teacher, and the rate.
+
+    Parameters
+    ----------
+    log : path
+        JSON lines with the keys pictures, size, rate, cosine and classes.
+    picture : path
+        Where to save; the suffix says in which format.
+    """
+    records = read_log(log)
+    seen = [record["pictures"] / 1000 for record in records]
+    figure, axes = plt.subplots(
+        3, sharex=True, figsize=(7, 4.8), height_ratios=[3, 3, 1], layout="constrained"
+    )
+    for one, key, name in (
+        (axes[0], "classes", "class probabilities,\nKL × 4, nats"),
+        (axes[1], "cosine", "vectors,\n1 − cosine"),
+        (axes[2], "rate", "rate"),
+    ):
+        one.plot(seen, [record[key] for record in records], color="C0")
+        one.set(ylabel=name)
+    for size, same_size in groupby(records, key=lambda record: record["size"]):
+        run = [record["pictures"] / 1000 for record in same_size]
+        for one in axes:
+            one.axvline(run[-1], color="0.85", linewidth=1)
+        middle = (run[0] + run[-1]) / 2
+        axes[0].annotate(
+            f"{size} px",
+            (middle, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+        )
+    axes[2].set(xlabel="pictures seen, thousands", ylim=(0, None), xlim=(0, seen[-1]))
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+
+
 if __name__ == "__main__":
     draw(MODELS / "training.jsonl", MODELS / "training.png")
+    draw_distillation(MODELS / "distillation.jsonl", MODELS / "distillation.png")

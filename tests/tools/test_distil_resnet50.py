@@ -64,9 +64,14 @@ def test_each_pass_shows_each_picture_once(tmp_path):
 
 def test_teacher_and_student_see_crops_inside_the_range():
     pictures = torch.randint(0, 256, (5, 3, 84, 84)).float()
-    x = distil.crop(pictures, 96)
+    x = distil.crop(pictures, 96, 0.35)
     assert x.shape == (5, 3, 96, 96)
     assert -1e-3 <= x.min() < x.max() <= 255.001
+
+
+def test_a_plan_says_the_size_until_when_and_how_narrow_a_crop_may_be():
+    plan = distil.parse_plan("48:0.5,64:1:0.6")
+    assert plan == [(48, 0.5, distil.LEAST), (64, 1.0, 0.6)]
 
 
 def test_it_learns_stops_goes_on_and_exports(tmp_path):
