@@ -1,6 +1,6 @@
 """Compare ways from picture files to vectors, and write EXTRACTION.md.
 
-python -m tools.benchmark.extraction --photos FOLDER     # about 40 minutes, alone
+python -m tools.benchmark.extraction --photos FOLDER     # about 45 minutes, alone
 python -m tools.benchmark.extraction --redraw            # the page, from raw results
 python -m tools.benchmark.extraction --memory            # peak of memory, warm start
 
@@ -63,6 +63,7 @@ PACKAGES = (
     *("tensorflow", "keras", "openvino", "nncf", "torch", "onnxruntime"),
     *("pillow", "numpy"),
 )
+PICTURES = 224  # full batches: compiled PyTorch would pay for the rest of one
 LARGER = 224  # the size of ImageNet's networks, beside the notebooks'
 TUNING_FILES = 48  # on which settings are tried
 LOOP_FILES = 32  # it is slow, and each picture takes it as long as the last
@@ -337,7 +338,7 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--photos", type=Path, help="folder of class folders, to judge quality on")
     add("--sizes", type=int, nargs="+", default=sizes, help="inputs of the network")
-    add("--pictures", type=int, default=240, help="how many are embedded in a round")
+    add("--pictures", type=int, default=PICTURES, help="embedded in a round")
     add("--rounds", type=int, default=7)
     add("--every", type=int, default=4, help="take one of so many gallery pictures")
     add("--each", type=int, default=10, help="take so many photos of each kind")
