@@ -197,7 +197,10 @@ def test_the_map_follows_the_page_into_the_dark_and_fits_into_it(search):
     shown.around.width = 300
     shown.update()  # a new map, as dark and as wide
     assert set(shown._plot.widget.labels.fontColor).isdisjoint(light)
-    assert shown._plot.widget.height == 300 - explore.TOOLBAR
+    dark = shown._plot.widget.height
+    assert dark == pytest.approx(300 - explore.TOOLBAR, abs=1)
+    shown.around.dark = False
+    assert shown._plot.widget.height != dark  # so that the page measures the map again
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

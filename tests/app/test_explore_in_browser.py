@@ -159,6 +159,7 @@ def test_the_map_follows_a_change_of_theme(page):
     page.get_by_text("Theme", exact=True).first.hover()
     page.get_by_text("JupyterLab Light", exact=True).first.click()
     wait_until(lambda: drawn(page)[2, -2].min() > 200)
+    wait_until(lambda: ink(page, dark=False) > 100)
     keep_screenshot(page, "light")
 
 

@@ -260,6 +260,9 @@ class Explore(w.VBox):
             return
         # The map's scale comes from its height: it must not be less wide.
         height = min(HEIGHT, max(self.around.width - TOOLBAR, 100))
+        # JupyterLab folds the page up while it changes the theme, and the map may keep
+        # that width for its names: it measures again when its height changes.
+        height -= self.around.dark
         self._plot.height(height)  # of the frame alone
         self._plot.options(regl_scatterplot_options={"height": height})
         ink, ground, box = INKS[self.around.dark]

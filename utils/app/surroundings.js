@@ -1,5 +1,7 @@
 // Tells Python whether the page around a widget is dark, and how wide the widget may be.
 
+const SETTLED = 300; // milliseconds: a page that changes its theme folds up meanwhile
+
 function render({ model, el }) {
   const tell = () => {
     const said = document.body.dataset.jpThemeLight; // JupyterLab's and Voilà's own
@@ -9,10 +11,17 @@ function render({ model, el }) {
     if (el.clientWidth) model.set("width", el.clientWidth); // 0: it is hidden
     model.save_changes();
   };
-  const theme = new MutationObserver(tell), size = new ResizeObserver(tell);
+  let timer;
+  const tellSoon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(tell, SETTLED);
+  };
+  const theme = new MutationObserver(tellSoon), size = new ResizeObserver(tellSoon);
   theme.observe(document.body, { attributes: true });
   size.observe(el);
+  tell();
   return () => {
+    clearTimeout(timer);
     theme.disconnect();
     size.disconnect();
   };
