@@ -252,7 +252,8 @@ class Distillation:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.sgd = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
-        self.done, self.spent, self.remembered = 0, 0.0, ([], [])
+        self.done, self.spent = 0, 0.0
+        self.remembered: tuple[list, list] = ([], [])
         self.checkpoint = options.out / "checkpoint.pt"
         if self.checkpoint.exists():
             self.resume()
