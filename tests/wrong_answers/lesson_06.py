@@ -11,7 +11,7 @@ WRONG_ANSWERS = {
     },
     2: {
         "ann_recall(found_ids, true_ids).mean()": "recall@10, over ten",
-        "np.isin(found_ids, true_ids).any(axis=1).mean()": "Not this share",
+        "np.mean(found_ids == true_ids)": "Not this share",
         "(ann_recall(found_ids, true_ids) > 0).mean()": "any of its ten",
         "np.mean(found_ids[:, 0] != true_ids[:, 0])": "that miss it",
         "np.sum(found_ids[:, 0] == true_ids[:, 0])": "outside these limits",
