@@ -17,7 +17,7 @@ overlap.
 
 They are synthetic all the same. No picture belongs to them, no new kind of thing is
 among them, and some of their numbers are negative, which ResNet50's never are. They are
-easier than real vectors for an index that looks into few cells: the appendix
+easier the more of them are drawn, for an index that looks into few cells: the appendix
 notebooks/A1_enlarge_a_collection.ipynb measures it, and the benchmark's page
 (tools/benchmark/RESULTS.md) compares the two at a larger size.
 
