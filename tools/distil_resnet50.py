@@ -27,7 +27,6 @@ be given more or fewer pictures.  `tools/convert_weights.py` makes Keras's file 
 import argparse
 import importlib
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -41,17 +40,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tools.convert_efficientnet import read_arrays  # noqa: E402
 from tools.train_resnet50 import (  # noqa: E402
+    SHARPNESS,
     ResNet50,
     check_options,
+    cut,
+    draw_crops,
     follow,
+    make_sgd,
     preprocess,
     read_photos,
     save,
+    save_arrays,
+    vary_colors,
 )
 
 COSINE, RELATIONS, CLASSES, HINTS = 10.0, 0.5, 1.0, 0.3  # weights of the losses
 TEMPERATURE = 2.0  # of the class probabilities
-SHARPNESS = 20.0  # cosines lie between -1 and 1: too near for a softmax
+DECAY = 5e-5  # of the weights
 LEAST = 0.35  # share of a picture's area that a crop has at least
 REMEMBERED = 8  # batches whose vectors are compared with
 TEACHER_MAPS, STUDENT_MAPS = (112, 1280), (1024, 2048)  # channels at strides 16, 32
@@ -114,26 +119,9 @@ class Teacher:
 # ---------------------------------------------------------------------- the photos
 def crop(x, size, least):
     """Random crop (from the share `least` of the area on), flip, other colours."""
-    n = len(x)
-
-    def uniform(low, high, *shape):
-        return torch.empty(n, *shape).uniform_(low, high)
-
-    area, ratio = uniform(least, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
-    width = (area * ratio).sqrt().clamp(max=1)
-    height = (area / ratio).sqrt().clamp(max=1)
-    grid = torch.zeros(n, 2, 3)
-    grid[:, 0, 0] = width * torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    grid[:, 0, 2] = uniform(-1, 1) * (1 - width)
-    grid[:, 1, 1], grid[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
+    crops = draw_crops(x, least)
     # The colours first: the pictures are smaller than what is made of them
-    x = x * uniform(0.7, 1.3, 1, 1, 1)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = (x - mean) * uniform(0.7, 1.3, 1, 1, 1) + mean
-    gray = x.mean(1, keepdim=True)
-    x = ((x - gray) * uniform(0.6, 1.4, 1, 1, 1) + gray).clamp(0, 255)
-    grid = F.affine_grid(grid, (n, 3, size, size), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    return cut(vary_colors(x), crops, size)
 
 
 class Photos:
@@ -228,6 +216,8 @@ def parse_plan(text):
 class Distillation:
     """A run: student, moving average, linear map, hints, optimizer, and how far."""
 
+    PARTS = ("network", "average", "linear", "linear_average", "hints", "sgd")
+
     def __init__(self, options, photos):
         self.options, self.photos = options, photos
         self.teacher = Teacher(options.teacher_size, options.batch)
@@ -247,11 +237,7 @@ class Distillation:
             )
             for p in part.parameters()
         ]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 5e-5},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.sgd = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
+        self.sgd = make_sgd(parameters, options.rate, DECAY)
         self.done, self.spent = 0, 0.0
         self.remembered: tuple[list, list] = ([], [])
         self.checkpoint = options.out / "checkpoint.pt"
@@ -272,8 +258,6 @@ class Distillation:
             self.linear.load_state_dict({k: arrays[f"proj.{k}"] for k in names})
         self.average.load_state_dict(self.network.state_dict())
         self.linear_average.load_state_dict(self.linear.state_dict())
-
-    PARTS = ("network", "average", "linear", "linear_average", "hints", "sgd")
 
     def resume(self):
         """Go on from the last checkpoint."""
@@ -305,12 +289,7 @@ class Distillation:
         with torch.no_grad():
             arrays["top.weight"] = (weight @ linear.weight).numpy()
             arrays["top.bias"] = (weight @ linear.bias + bias).numpy()
-
-        def write(part):
-            with open(part, "wb") as file:
-                np.savez(file, **arrays)
-
-        save(path, write)
+        save_arrays(path, arrays)
 
     def seconds(self):
         """How long the run took, those before included."""

@@ -8,6 +8,7 @@ steps, by `tools/distil_resnet50.py`.  Writes `.png` files beside them.
 """
 
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -25,6 +27,37 @@ def read_log(log: Path) -> list[dict]:
     """Return the records of a file of JSON lines."""
     with open(log, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def mark_sizes(
+    axes: Sequence[Axes], records: list[dict], places: Sequence[float], after: float = 0
+) -> None:
+    """Name the size of each stretch of records above, and end it by a line.
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        All get the lines, the first one the names.
+    records : list of dict
+        With the key size.
+    places : sequence of float
+        Where each record stands on the horizontal axis.
+    after : float
+        How far behind its last record a stretch ends.
+    """
+    sizes = [record["size"] for record in records]
+    for size, stretch in groupby(zip(sizes, places, strict=True), key=lambda x: x[0]):
+        run = [place for _, place in stretch]
+        for one in axes:
+            one.axvline(run[-1] + after, color="0.85", linewidth=1)
+        axes[0].annotate(
+            f"{size} px",
+            ((run[0] + run[-1]) / 2, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+        )
 
 
 def draw(log: Path, picture: Path) -> None:
@@ -48,19 +81,7 @@ def draw(log: Path, picture: Path) -> None:
     ):
         shares = [100 * record[key] for record in records]
         upper.plot(passes, shares, style, marker="o", markersize=3, label=name)
-    for size, same_size in groupby(records, key=lambda record: record["size"]):
-        run = [record["pass"] for record in same_size]
-        for axes in (upper, lower):
-            axes.axvline(run[-1] + 0.5, color="0.85", linewidth=1)
-        middle = (run[0] + run[-1]) / 2
-        upper.annotate(
-            f"{size} px",
-            (middle, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-        )
+    mark_sizes((upper, lower), records, passes, after=0.5)
     upper.set(ylabel="named right, %", ylim=(0, None))
     upper.legend(loc="upper left", frameon=False)
     rates = [record["rate"] for record in records]
@@ -95,19 +116,7 @@ def draw_distillation(log: Path, picture: Path) -> None:
     ):
         one.plot(seen, [record[key] for record in records], color="C0")
         one.set(ylabel=name)
-    for size, same_size in groupby(records, key=lambda record: record["size"]):
-        run = [record["pictures"] / 1000 for record in same_size]
-        for one in axes:
-            one.axvline(run[-1], color="0.85", linewidth=1)
-        middle = (run[0] + run[-1]) / 2
-        axes[0].annotate(
-            f"{size} px",
-            (middle, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-        )
+    mark_sizes(axes, records, seen)
     axes[2].set(xlabel="pictures seen, thousands", ylim=(0, None), xlim=(0, seen[-1]))
     figure.savefig(picture, dpi=110)
     plt.close(figure)

@@ -136,30 +136,46 @@ def iterate_files(source):
             yield path.parent.name, path
 
 
+def uniform(x, low, high, *shape):
+    """Draw a number for each picture of a batch, or an array of this shape."""
+    return torch.empty(len(x), *shape, device=x.device).uniform_(low, high)
+
+
+def draw_crops(x, least):
+    """Draw where to crop: `affine_grid`'s matrices, (n, 2, 3), half of them flipped.
+
+    A crop has from the share `least` of the picture's area on, and a ratio of its
+    sides from 3/4 to 4/3.
+    """
+    area = uniform(x, least, 1)
+    ratio = uniform(x, math.log(3 / 4), math.log(4 / 3)).exp()
+    width = (area * ratio).sqrt().clamp(max=1)
+    height = (area / ratio).sqrt().clamp(max=1)
+    crops = torch.zeros(len(x), 2, 3, device=x.device)
+    crops[:, 0, 0] = width * torch.where(uniform(x, 0, 1) < 0.5, -1.0, 1.0)
+    crops[:, 0, 2] = uniform(x, -1, 1) * (1 - width)
+    crops[:, 1, 1], crops[:, 1, 2] = height, uniform(x, -1, 1) * (1 - height)
+    return crops
+
+
+def cut(x, crops, size):
+    """Return the crops of a batch as squares of this size."""
+    grid = F.affine_grid(crops, (len(x), 3, size, size), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+def vary_colors(x):
+    """Change brightness, contrast and saturation, one draw a picture; RGB 0-255."""
+    x = x * uniform(x, 0.7, 1.3, 1, 1, 1)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (x - mean) * uniform(x, 0.7, 1.3, 1, 1, 1) + mean
+    gray = x.mean(1, keepdim=True)
+    return ((x - gray) * uniform(x, 0.6, 1.4, 1, 1, 1) + gray).clamp(0, 255)
+
+
 def augment(x, size):
     """Random crop, flip, brightness, contrast and saturation, one draw a picture."""
-    n, device = len(x), x.device
-
-    def uniform(low, high, *shape):
-        return torch.empty(n, *shape, device=device).uniform_(low, high)
-
-    area, ratio = uniform(0.3, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
-    width, height = (
-        (area * ratio).sqrt().clamp(max=1),
-        (area / ratio).sqrt().clamp(max=1),
-    )
-    grid = torch.zeros(n, 2, 3, device=device)
-    grid[:, 0, 0] = width * torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    grid[:, 0, 2] = uniform(-1, 1) * (1 - width)
-    grid[:, 1, 1], grid[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
-    grid = F.affine_grid(grid, (n, 3, size, size), align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    x = x * uniform(0.7, 1.3, 1, 1, 1)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = (x - mean) * uniform(0.7, 1.3, 1, 1, 1) + mean
-    gray = x.mean(1, keepdim=True)
-    x = (x - gray) * uniform(0.6, 1.4, 1, 1, 1) + gray
-    return preprocess(x.clamp(0, 255))
+    return preprocess(vary_colors(cut(x, draw_crops(x, 0.3), size)))
 
 
 # ---------------------------------------------------------------------- the training
@@ -231,15 +247,30 @@ def save(path, write):
     os.replace(temporary, path)
 
 
+def save_arrays(path, arrays):
+    """Write arrays as one .npz."""
+
+    def write(part):
+        with open(part, "wb") as file:
+            np.savez(file, **arrays)
+
+    save(path, write)
+
+
 def export(network, folder):
     """Write a network's weights as one .npz of float32 arrays, for the converter."""
     arrays = {k: v.float().cpu().numpy() for k, v in network.state_dict().items()}
+    save_arrays(folder / "weights.npz", arrays)
 
-    def write(path):
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)
 
-    save(folder / "weights.npz", write)
+def make_sgd(parameters, rate, decay):
+    """Return the optimizer; only matrices decay."""
+    parameters = list(parameters)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
 
 
 def main():
@@ -281,13 +312,8 @@ class Training:
             for _ in "ab"
         )
         self.average.load_state_dict(self.network.state_dict())
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": options.decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self.sgd = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
+        parameters = self.network.parameters()
+        self.sgd = make_sgd(parameters, options.rate, options.decay)
         self.done, self.spent = 0, 0.0
         self.checkpoint = options.out / "checkpoint.pt"
         if self.checkpoint.exists():
