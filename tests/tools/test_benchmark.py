@@ -156,10 +156,10 @@ def test_failing_contender_does_not_stop_the_others_and_is_tried_again(tmp_path)
 def test_a_crash_is_an_error_of_that_contender(tmp_path):
     with Process(FLAT, collection(tmp_path / "small", 100, 16), 1) as worker:
         with pytest.raises(ContenderError, match="no attribute"):
-            worker("fly")
+            worker.ask("fly")
         worker.process.kill()
         with pytest.raises(ContenderError, match="ended with status -9"):
-            worker("build")
+            worker.ask("build")
 
 
 def test_million_is_built_from_blocks(tmp_path):

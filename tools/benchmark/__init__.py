@@ -7,6 +7,7 @@ a run uses them:
 - ``data``: the collections, their queries and the true neighbours
 - ``contenders``: what takes part: the table of families, builds and grids
 - ``engines``, ``reduced``: how each library is spoken to; components and refinement
+- ``dialogue``: a worker in a process of its own; both benchmarks' way to speak to it
 - ``worker``: the process of one contender: it builds, opens, tunes, times
 - ``race``: starts the workers and lets them take turns; keeps every result
 - ``standing``: recall with intervals, the choice of settings, ratios

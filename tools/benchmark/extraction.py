@@ -27,6 +27,7 @@ from unittest import mock
 
 import numpy as np
 
+from tools.benchmark.dialogue import ROOT
 from tools.benchmark.extraction_filters import compare_filters
 from tools.benchmark.extraction_page import draw, page, summary
 from tools.benchmark.extraction_peers import (
@@ -44,7 +45,7 @@ from tools.benchmark.extraction_quality import (
     gallery_sample,
     photo_sample,
 )
-from tools.benchmark.extraction_worker import QUIET, ROOT, Process, strings
+from tools.benchmark.extraction_worker import QUIET, Process, strings
 from tools.benchmark.machine import (
     ANYWAY,
     check_quiet,

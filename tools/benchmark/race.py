@@ -10,31 +10,25 @@ on where it was.
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 from zlib import crc32
 
+from tools.benchmark import dialogue
 from tools.benchmark.contenders import Contender, Family, missing
 from tools.benchmark.data import load_facts
+from tools.benchmark.dialogue import ContenderError
 from tools.benchmark.machine import free_memory
 from tools.benchmark.standing import Chosen, Section
 from tools.benchmark.worker import size_of
 
-ROOT = Path(__file__).resolve().parents[2]
 ROOM = 0.9  # of the free memory, for all indexes together
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class ContenderError(RuntimeError):
-    """A contender failed; the others go on."""
 
 
 class Results:
@@ -76,60 +70,21 @@ class Results:
         return next(reversed(self.of(**wanted)), None)
 
 
-class Process:
-    """A worker in a process of its own: call it with a command, get its answer."""
+class Process(dialogue.Process):
+    """A contender's worker."""
 
     def __init__(self, contender: Contender, folder: Path, threads: int) -> None:
-        self.name = contender.name
-        environment = os.environ | dict.fromkeys(THREADS, str(threads))
-        environment |= {"OMP_WAIT_POLICY": "passive"}  # idle threads sleep, not spin
-        self.log = folder / f"{contender.folder}.log"
-        with open(self.log, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tools.benchmark.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                cwd=ROOT,
-                env=environment,
-            )
         self.threads = threads
-        self.commands = cast(IO[str], self.process.stdin)
-        self.answers = cast(IO[str], self.process.stdout)
-        self._ask({"contender": self.name, "folder": str(folder), "threads": threads})
-
-    def __enter__(self) -> "Process":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.commands.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:  # we were interrupted in the midst of it
-            self.process.kill()
-            self.process.wait()
-        self.answers.close()
-
-    def __call__(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Do a command in the worker, and return what it answers."""
-        return self._ask({"do": command, **arguments})
-
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        try:
-            self.commands.write(json.dumps(command) + "\n")
-            self.commands.flush()
-            line = self.answers.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            code = self.process.wait()
-            message = f"its process ended with status {code}; see {self.log.name}"
-            raise ContenderError(message)
-        answer = json.loads(line)
-        if "error" in answer:
-            raise ContenderError(answer["error"])
-        return answer
+        environment = dict.fromkeys(THREADS, str(threads))
+        environment |= {"OMP_WAIT_POLICY": "passive"}  # idle threads sleep, not spin
+        super().__init__(
+            "tools.benchmark.worker",
+            folder / f"{contender.folder}.log",
+            environment,
+            contender=contender.name,
+            folder=str(folder),
+            threads=threads,
+        )
 
 
 class Benchmark:
@@ -182,9 +137,10 @@ class Benchmark:
         return Section(asdict(self.facts), self.results.records, self.contenders)
 
     def _fail(self, contender: Contender, stage: str, error: ContenderError) -> None:
-        self.say(f"  {contender.name}: {stage} failed: {error}")
+        line = str(error).splitlines()[0]
+        self.say(f"  {contender.name}: {stage} failed: {line}")
         record = {"kind": "failure", "contender": contender.name, "stage": stage}
-        self.results.add(**self.key, **record, error=str(error))
+        self.results.add(**self.key, **record, error=line)
 
     def _rounds(self, threads: int) -> list[dict[str, Any]]:
         """Return the finished rounds of just these contenders."""
@@ -231,7 +187,7 @@ class Benchmark:
             return
         shutil.rmtree(folder, ignore_errors=True)
         with Process(contender, self.folder, max(self.threads)) as worker:
-            answer = worker("build")
+            answer = worker.ask("build")
         record = {"kind": "build", "contender": contender.name}
         self.results.add(**self.key, **record, threads=worker.threads, **answer)
         self.say(f"  {contender.name}: built in {answer['seconds']:.1f} s")
@@ -240,7 +196,7 @@ class Benchmark:
         """Find out what each setting finds, and what the index takes in memory."""
         start = time.perf_counter()
         with Process(contender, self.folder, 1) as worker:
-            answer = worker("open") | worker("sweep")
+            answer = worker.ask("open") | worker.ask("sweep")
         record = {"kind": "sweep", "contender": contender.name}
         self.results.add(**self.key, **record, **answer)
         seconds = time.perf_counter() - start
@@ -257,7 +213,7 @@ class Benchmark:
             for contender in starters:
                 try:
                     worker = Process(contender, self.folder, threads)
-                    stack.enter_context(worker)("open")
+                    stack.enter_context(worker).ask("open")
                     workers[contender] = worker
                 except ContenderError as error:
                     self._fail(contender, "opening", error)
@@ -288,7 +244,8 @@ class Benchmark:
             if contender not in workers:
                 continue
             try:
-                turn = workers[contender]("turn", setting=setting, singles=threads == 1)
+                worker, alone = workers[contender], threads == 1
+                turn = worker.ask("turn", setting=setting, singles=alone)
                 turns.append({"contender": contender.name, "setting": setting, **turn})
             except ContenderError as error:
                 self._fail(contender, "racing", error)

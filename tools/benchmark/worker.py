@@ -1,19 +1,12 @@
 """The process of one contender: it reads commands as JSON lines and answers in kind.
 
-    python -m tools.benchmark.worker        # started by tools.benchmark.race
-
-A process of its own keeps the memory of a contender apart from the others', lets the
-environment fix the number of threads, and keeps a crash to itself.
+python -m tools.benchmark.worker        # started by tools.benchmark.race
 """
 
-import json
-import os
-import sys
-import traceback
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +18,7 @@ from tools.benchmark.data import (
     load_facts,
     stream,
 )
+from tools.benchmark.dialogue import serve
 from utils.metrics import ann_recall
 
 SINGLES, LEAST_SINGLES, SINGLE_SECONDS = 100, 10, 1.0  # queries one by one, a turn
@@ -191,28 +185,5 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def serve(commands: TextIO, answers: TextIO) -> None:
-    """Carry out one command after the other; an error is an answer, too."""
-    worker = None
-    for line in commands:
-        command = json.loads(line)
-        try:
-            if worker is None:
-                worker, answer = Worker(**command), {}
-            else:
-                answer = getattr(worker, command.pop("do"))(**command)
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-def main() -> None:
-    """Keep file descriptor 1 for answers: the libraries may print what they like."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    serve(sys.stdin, answers)
-
-
 if __name__ == "__main__":
-    main()
+    serve(Worker)
