@@ -15,7 +15,7 @@ os.environ["TQDM_DISABLE"] = "1"  # a bar would be compared with what is stored
 collect_ignore = ["utils/start.py"]
 collect_ignore_glob = ["tests/*conftest.py"]  # of one name: no two can be imported so
 if find_spec("torch") is None:
-    collect_ignore.append("tools/train_resnet50.py")
+    collect_ignore += ["tools/train_resnet50.py", "tools/distil_resnet50.py"]
 if find_spec("bpy") is None:
     plain = {"catalogue", "colours", "plan"}
     gallery = Path(__file__).parent / "tools" / "render_gallery"

@@ -17,7 +17,7 @@ discrepancy"; Touvron et al., 2019).  Four things are learned:
 - as hints, the teacher's maps at strides 16 and 32 (Romero et al., FitNets, 2015).
 
 The program is plain PyTorch; the teacher runs on OpenVINO (`pip install -r
-tools/requirements-train.txt`).  Stop it at any time and start it again with the same
+requirements.txt -r tools/requirements-train.txt`).  Stop it at any time and start it again with the same
 command: it goes on from the last checkpoint.  The learning rate stays constant and
 falls to zero over the last part, so that a run that is still in its constant part can
 be given more or fewer pictures.  `tools/convert_weights.py` makes Keras's file of
