@@ -5,9 +5,9 @@
 PHOTOS are folders of class folders or of zip files, as `tools/train_resnet50.py` takes
 them, or `.npy` files of uint8 pictures, (n, side, side, 3); no label is used.  Teacher
 and student see the same random crop, the teacher larger ("a good teacher is patient and
-consistent"; Beyer et al., Knowledge distillation, 2022).  The last crops
-are wide, as the pictures of a search are ("fixing the train-test resolution
-discrepancy"; Touvron et al., 2019).  Four things are learned:
+consistent"; Beyer et al., Knowledge distillation, 2022).  The last crops are wide, as
+the pictures of a search are ("fixing the train-test resolution discrepancy"; Touvron et
+al., 2019).  Four things are learned:
 
 - the teacher's vector, through a linear map (cosine);
 - which pictures resemble which, by the student's own vectors: softmax of the cosines to
@@ -17,11 +17,11 @@ discrepancy"; Touvron et al., 2019).  Four things are learned:
 - as hints, the teacher's maps at strides 16 and 32 (Romero et al., FitNets, 2015).
 
 The program is plain PyTorch; the teacher runs on OpenVINO (`pip install -r
-requirements.txt -r tools/requirements-train.txt`).  Stop it at any time and start it again with the same
-command: it goes on from the last checkpoint.  The learning rate stays constant and
-falls to zero over the last part, so that a run that is still in its constant part can
-be given more or fewer pictures.  `tools/convert_weights.py` makes Keras's file of
-`weights.npz`.
+requirements.txt -r tools/requirements-train.txt`).  Stop it at any time and start it
+again with the same command: it goes on from the last checkpoint.  The learning rate
+stays constant and falls to zero over the last part, so that a run that is still in its
+constant part can be given more or fewer pictures.  `tools/convert_weights.py` makes
+Keras's file of `weights.npz`, or of `average.npz`.
 """
 
 import argparse
