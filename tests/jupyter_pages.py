@@ -156,7 +156,8 @@ def opened(kind, browser, folder, source):
     page = context.new_page()
     page.kind, page.faults, page.asked, page.clone = kind, [], [], clone
     page.set_default_timeout(1000 * PATIENCE)
-    page.on("request", lambda request: page.asked.append(request))
+    # A lambda, for Playwright takes no built-in method as a handler.
+    page.on("request", lambda one: page.asked.append(one))  # noqa: PLW0108
     page.on("dialog", lambda dialog: (page.faults.append("dialog"), dialog.dismiss()))
     with {"lab": lab, "voila": voila}[kind](notebook, folder / "home") as base:
         if kind == "lab":
