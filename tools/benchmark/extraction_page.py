@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tools.benchmark.extraction_filters import filter_lines
 from tools.benchmark.extraction_peers import (
@@ -367,13 +368,16 @@ def draw(raw: Record, path: Path) -> None:
         ax.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
         ax.set(xscale="log", xlabel="pictures a second (log), from file to vector")
         ax.set_title(f"input {result['size']} × {result['size']}", fontsize=10)
-        ax.grid(axis="x", which="both", alpha=0.3)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.grid(axis="x", alpha=0.3)
     for precision in PRECISIONS:
         panels[0][0].plot(
             [], [], SIGNS[precision], color=COLORS[precision], label=precision
         )
     panels[0][0].plot([], [], ":", color="grey", label="Keras's fastest predict")
     panels[0][0].plot([], [], "ok", markerfacecolor="white", label="hollow: peers")
-    panels[0][0].legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=len(PRECISIONS) + 2)
     figure.savefig(path, dpi=110)
     plt.close(figure)
