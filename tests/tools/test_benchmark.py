@@ -19,7 +19,7 @@ from tools.benchmark.race import Benchmark, ContenderError, Process, Results
 from tools.benchmark.standing import mean_recall
 from utils.collection.extraction import EmbeddedFiles
 
-N, D, QUERIES = 900, 1024, 40
+N, D, QUERIES = 1100, 1024, 40  # no fewer vectors than numbers, or PCA refuses
 ROUNDS = 2
 FLAT = find(BASELINE)
 FIRST = [contender for contender in EVERYONE if not contender.number]
@@ -333,6 +333,21 @@ def test_whole_program_real_vectors_first_and_drawn_again_the_same(tmp_path, gal
     ]
     program.main(["--redraw", *to(tmp_path)])
     assert (tmp_path / "PAGE.md").read_text(encoding="utf-8") == text
+
+
+def test_compact_families_race_by_themselves(tmp_path, gallery):
+    np.save(tmp_path / "mine.npy", unit_vectors(400, 32, seed=2))
+    sizes = ("--n", "500", "--million", "0", "--rounds", "1", "--threads", "1")
+    only = ("--only", f"{BASELINE};FAISS graph, bytes;FAISS graph, six bits")
+    more = ("--vectors", str(tmp_path / "mine.npy"), *only)
+    program.main([*QUIET, *sizes, *more, *to(tmp_path)])
+    sections = read_raw(tmp_path / "PAGE.md")["sections"]
+    titles = [facts["title"] for facts in sections]
+    assert titles[1] == f"{titles[0]}, small indexes"
+    large, small, enlarged = ({*facts["contenders"]} for facts in sections)
+    assert large & small == {BASELINE} and enlarged <= large | small
+    figures = [file.name for file in tmp_path.glob("*.jpg")]
+    assert len(figures) == 3 and sum("-small" in name for name in figures) == 1
 
 
 def test_first_collection_decides_who_goes_on(tmp_path, gallery):

@@ -34,6 +34,8 @@ FACTS = {
     "fingerprint": "0123456789abcdef",
     "real": True,
     "streamed": False,
+    "who": 1,
+    "contenders": [contender.name for contender in EVERYONE],
 }
 
 
@@ -218,12 +220,12 @@ def duel(ours: float, peer: float, *, spread: float = 0.01) -> Section:
     ],
 )
 def test_first_paragraph_says_who_wins(ours, peer, spread, expected):
-    text = page.answer(duel(ours, peer, spread=spread))
+    text = page.answer([duel(ours, peer, spread=spread)])
     for name in ("fast", "small"):
         sentence = text[text.index(f"**{name}**") :]
         pattern = expected.replace("(", r"\(").replace(")", r"\)")
         assert re.search(pattern, sentence), sentence
-    assert "**tiny** (recall ≥ 0.90 within 1/8 of Flat's memory): nobody" in text
+    assert "**tiny** (recall ≥ 0.80 within 1/8 of Flat's memory): nobody" in text
 
 
 @pytest.mark.parametrize(
@@ -232,8 +234,30 @@ def test_first_paragraph_says_who_wins(ours, peer, spread, expected):
 )
 def test_first_paragraph_says_so_where_one_side_is_alone(name, setting, expected):
     alone = (name, [point(0.97, 0.97, 0.1, **{setting: 1})], 0.1)
-    small = page.answer(section((BASELINE, flat()[1], 1.0), alone))
+    small = page.answer([section((BASELINE, flat()[1], 1.0), alone)])
     assert expected in small[small.index("**small**") :]
+
+
+def test_where_one_side_is_alone_the_level_that_both_reach_is_told_too():
+    ours = (OTHER, [point(0.91, 0.91, 0.1, efSearch=1)], 0.1)
+    peer = ("voyager E4M3, reduced (pca 512)", [point(0.82, 0.82, 0.3, ef=1)], 0.1)
+    found = section(flat(), ours, peer)
+    assert [level for level, _ in page.duels(found, 8, (0.90, 0.85, 0.80))] == [
+        *(0.90, 0.85, 0.80)
+    ]
+    text = page.answer([found])
+    tiny = text[text.index("**tiny** (recall ≥ 0.90") :]
+    assert "; no peer reaches it. At recall ≥ 0.85" in tiny
+    assert re.search(r"At recall ≥ 0\.80 .*times as fast\*\* as the best peer", tiny)
+
+
+def test_small_indexes_that_raced_apart_decide_what_is_small():
+    both = duel(0.1, 0.3)
+    small = section(flat(), (OTHER, [point(0.97, 0.97, 0.2, efSearch=1)], 0.1))
+    assert small.is_small and not both.is_small
+    assert list(page.classes(both, [both, small])) == ["fast"]
+    assert list(page.classes(small, [both, small])) == ["small", "tiny"]
+    assert list(page.classes(both, [both])) == ["fast", "small", "tiny"]
 
 
 def raw(found: Section, **more: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from tools.benchmark import data, page
 from tools.benchmark.contenders import (
+    BASELINE,
     CELLS,
     EVERYONE,
     FAMILIES,
@@ -120,20 +121,24 @@ def real_vectors(options: argparse.Namespace) -> Path | None:
 
 
 def steps(options: argparse.Namespace, found: list[Section]) -> Iterator[Step]:
-    """Yield the collections; the first decides who takes part in the others.
+    """Yield the collections; the real ones decide who takes part in the others.
 
     `found` holds the results of those before, when a step is asked who takes part.
+    Of real vectors the compact families race by themselves.
     """
     everyone = choose(options)
+    large = [c for c in everyone if not c.family.compact]
+    small = [c for c in everyone if c.family.compact or c.name == BASELINE]
     n = options.n or (FEW if options.quick else ENLARGED)
 
     def best() -> list[Contender]:
         if not found:
             return everyone
         also = [find(CELLS)] if find(CELLS) in everyone else []  # is it like real ones?
-        return list(dict.fromkeys([*leaders(found[0]), *also]))
+        some = [contender for section in found for contender in leaders(section)]
+        return list(dict.fromkeys([*some, *also]))
 
-    def compact() -> list[Contender]:
+    def streamed() -> list[Contender]:
         first = found[0]
         fit = [c for c in first.contenders if c.streams]
         fit = [c for c in fit if first.bytes_a_vector(c) <= STREAMED_BYTES]
@@ -141,13 +146,15 @@ def steps(options: argparse.Namespace, found: list[Section]) -> Iterator[Step]:
 
     real = None if options.quick else real_vectors(options)
     if real:
-        yield real, best
+        yield real, lambda: large
+        if len(small) > 1:
+            yield real, lambda: small
     gallery = in_a_process(data.embed_gallery, ROOT / "images")
     folder = options.work / f"enlarged-{n}"
     yield data.write_enlarged(folder, gallery, n, QUERIES), best
     if options.million and not options.quick:
         folder = options.work / "million"
-        yield data.write_streamed(folder, gallery, options.million, QUERIES), compact
+        yield data.write_streamed(folder, gallery, options.million, QUERIES), streamed
 
 
 def run(options: argparse.Namespace, command: str) -> None:

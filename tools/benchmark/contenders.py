@@ -65,6 +65,8 @@ class Family:
 
     A build's option that holds ``{cells}`` is filled in for the collection's size;
     `pca`, `rotate` and `reorder` put `ReducedEngine` around the library's own engine.
+    A `compact` one is made for a quarter of Flat's memory or less: on real vectors
+    these race by themselves.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Family:
     form: str
     builds: list[dict[str, Any]]
     grid: dict[str, list[int]] = field(default_factory=dict)
+    compact: bool = False
 
     @property
     def is_peer(self) -> bool:
@@ -168,20 +171,35 @@ def cells_for(n: int) -> int:
     return 2 ** max(1, round(math.log2(cells) - 0.25))
 
 
-def _faiss(name: str, form: str, *factories: str, ef: int = 0, **grid: Any) -> Family:
+def _faiss(
+    name: str,
+    form: str,
+    *factories: str,
+    ef: int = 0,
+    compact: bool = False,
+    **grid: Any,
+) -> Family:
     builds = [{"factory": code} | ({"ef": ef} if ef else {}) for code in factories]
-    return Family(f"FAISS {name}", "faiss", form, builds, grid)
+    return Family(f"FAISS {name}", "faiss", form, builds, grid, compact)
 
 
 def _graphs(
-    name: str, library: str, form: str, builds: list[dict], **options: Any
+    name: str,
+    library: str,
+    form: str,
+    builds: list[dict],
+    *,
+    compact: bool = False,
+    **options: Any,
 ) -> Family:
     grid = {"ef": EFFORTS} | ({"factor": FACTORS} if "reorder" in options else {})
-    return Family(name, library, form, [b | options for b in builds], grid)
+    return Family(name, library, form, [b | options for b in builds], grid, compact)
 
 
-AGAIN = {"pca": 256, "reorder": "SQ8"}
-EVEN = {"rotate": 1}  # so that all components fit one range of eight bits
+AGAIN: dict[str, Any] = {"pca": 256, "reorder": "SQ8"}
+SIX_BITS: dict[str, Any] = {"reorder": "SQ6"}
+# So that all components fit one range of eight bits
+EVEN: dict[str, Any] = {"rotate": 1}
 FLAT = _faiss("Flat", FLOATS, "Flat")
 BASELINE = FLAT.name
 CELLS = "FAISS cells, bytes"
@@ -201,6 +219,7 @@ FAMILIES = [
         REORDERED,
         "PCA256,IVF{cells},PQ128x4fs,Refine(SQ6)",
         "PCA256,IVF{more},PQ128x4fs,Refine(SQ6)",
+        compact=True,
         nprobe=PROBES[1::2],
         k_factor_rf=FACTORS,
     ),
@@ -209,11 +228,27 @@ FAMILIES = [
         REDUCED,
         "PCA512,IVF{cells},SQ8",
         "PCA768,IVF{cells},SQ8",
+        compact=True,
+        nprobe=PROBES,
+    ),
+    _faiss(
+        "cells, RaBitQ",
+        REDUCED,
+        "PCAR1024,IVF{cells},RaBitQ4",
+        "PCAR1536,IVF{cells},RaBitQ4",
+        compact=True,
         nprobe=PROBES,
     ),
     _faiss("graph", FLOATS, "HNSW16", "HNSW32", ef=100, efSearch=EFFORTS),
     _faiss("graph, bytes", BYTES, "HNSW16_SQ8", "HNSW32_SQ8", ef=100, efSearch=EFFORTS),
-    _faiss("graph, six bits", BYTES, "HNSW16_SQ6", ef=100, efSearch=EFFORTS),
+    _faiss(
+        "graph, six bits",
+        BYTES,
+        "HNSW16_SQ6",
+        ef=100,
+        compact=True,
+        efSearch=EFFORTS,
+    ),
     _faiss(
         "graph, reduced, reordered",
         REORDERED,
@@ -229,6 +264,17 @@ FAMILIES = [
         "PCA512,HNSW16_SQ8",
         "PCA768,HNSW16_SQ8",
         ef=100,
+        compact=True,
+        efSearch=EFFORTS,
+    ),
+    # Turned at random, the numbers have like ranges, and few bits lose less
+    _faiss(
+        "graph, turned, few bits",
+        REDUCED,
+        "RR,HNSW16_SQ6",
+        "PCAR1408,HNSW16_SQ4",
+        ef=100,
+        compact=True,
         efSearch=EFFORTS,
     ),
     # hnswlib stores float32 alone
@@ -248,15 +294,17 @@ FAMILIES = [
         "usearch",
         REORDERED,
         [{"links": 8, "pca": 256}, {"links": 16, "pca": 128}],
+        compact=True,
         ef=100,
         dtype="i8",
-        **EVEN | {"reorder": "SQ6"},
+        **EVEN | SIX_BITS,
     ),
     _graphs(
         "usearch i8, reduced",
         "usearch",
         REDUCED,
-        [{"pca": 512}, {"pca": 768}, {"pca": 1536}],
+        [{"pca": 512}, {"pca": 640}, {"pca": 1536}, {"pca": 1632}],
+        compact=True,
         dtype="i8",
         **GRAPH[0] | EVEN,
     ),
@@ -278,7 +326,8 @@ FAMILIES = [
         "voyager E4M3, reduced",
         "voyager",
         REDUCED,
-        [{"pca": 512}, {"pca": 768}],
+        [{"pca": 512}, {"pca": 640}, {"pca": 1536}],
+        compact=True,
         dtype="E4M3",
         **GRAPH[0] | EVEN,
     ),
@@ -296,9 +345,26 @@ FAMILIES = [
         [{"leaves": "{cells}", **AGAIN}],
         {"leaves": PROBES[1::2], "factor": FACTORS},
     ),
+    Family(
+        "ScaNN, reduced, reordered by six bits",
+        "scann",
+        REORDERED,
+        [{"leaves": "{cells}", **AGAIN | SIX_BITS}],
+        {"leaves": PROBES[1::2], "factor": FACTORS},
+        compact=True,
+    ),
     _graphs("SVS float16", "svs", HALVES, SVS_GRAPH, dtype="float16"),
     _graphs(
         "SVS float16, reordered", "svs", REORDERED, SVS_GRAPH, dtype="float16", **AGAIN
+    ),
+    _graphs(
+        "SVS float16, reordered by six bits",
+        "svs",
+        REORDERED,
+        SVS_GRAPH[:1],
+        compact=True,
+        dtype="float16",
+        **SIX_BITS | {"pca": 128},
     ),
     Family("NGT", "ngtpy", FLOATS, [{"edges": 20}], {"epsilon": EPSILONS}),
     Family(

@@ -14,7 +14,9 @@ from tools.benchmark.contenders import (
 from tools.benchmark.machine import busy_note, read_raw, sentence
 from tools.benchmark.plots import plot_fronts
 from tools.benchmark.standing import (
+    CLASSES,
     LEVELS,
+    LOW_LEVELS,
     MARGIN,
     REPORTING,
     SINGLE,
@@ -29,11 +31,6 @@ from tools.benchmark.standing import (
 from utils.metrics import Interval
 
 BUILT_UNDER, ANSWERED_UNDER = 6e9, 10.0  # bytes, milliseconds; of a million
-CLASSES = {  # name: memory as a part of Flat's, level of recall
-    "fast": (1, 0.95),
-    "small": (4, 0.95),
-    "tiny": (8, 0.90),
-}
 Sides = tuple[Chosen | None, Chosen | None]  # FAISS's best, the best peer
 MEMORY = {1: "any memory", 4: "1/4 of Flat's memory", 8: "1/8 of Flat's memory"}
 
@@ -65,7 +62,7 @@ def _parts(
     note = busy_note(raw["quiet"])
     if note:
         yield f"{note}\n"
-    yield f"{answer(first)}\n"
+    yield f"{answer(sections)}\n"
     yield f"![{_alt(first)}]({_figure(first, path)})\n"
     yield from summary(sections, threads)
     yield from _reading(raw)
@@ -76,7 +73,7 @@ def _parts(
             yield f"\n![{_alt(section)}]({_figure(section, path)})\n"
     yield from _agreement(sections)
     yield from _absent(raw, sections)
-    yield from _table_of_families(first)
+    yield from _table_of_families(twins(first, sections))
     yield (
         f"\nWritten by `{raw['command']}` on {raw['date']}; do not edit. All of it "
         f"comes from [{path.stem}.json]({path.stem}.json): `--redraw` draws it anew."
@@ -86,39 +83,75 @@ def _parts(
 # The answer
 
 
-def answer(section: Section) -> str:
+def answer(sections: Sequence[Section]) -> str:
     """Return the paragraph that says who is best at what, and by how much."""
+    first = sections[0]
     words = [
-        f"{_capital(section.facts['title'])} of {section.facts['d']:,} numbers, one "
+        f"{_capital(first.facts['title'])} of {first.facts['d']:,} numbers, one "
         "query after the other, one thread:"
     ]
-    for name, (part, level) in CLASSES.items():
-        words.append(verdict(section, name, part, level))
+    for section in twins(first, sections):
+        for name, (part, levels) in classes(section, sections).items():
+            within = "" if part == 1 else f" within {MEMORY[part]}"
+            told = list(duels(section, part, levels))
+            if not told:
+                asked = f"recall ≥ {levels[-1]:.2f}{within}"
+                words.append(f"**{name}** ({asked}): nobody reaches it.")
+            for number, (level, sides) in enumerate(told):
+                asked = f"recall ≥ {level:.2f}{within}"
+                asked = f"At {asked}:" if number else f"**{name}** ({asked}):"
+                words.append(f"{asked} {verdict(sides)}")
     return " ".join(words)
 
 
-def verdict(section: Section, name: str, part: int, level: float) -> str:
+def twins(section: Section, sections: Sequence[Section]) -> list[Section]:
+    """Return the sections of the same vectors."""
+    mark = section.facts["fingerprint"]
+    return [other for other in sections if other.facts["fingerprint"] == mark]
+
+
+def classes(
+    section: Section, sections: Sequence[Section]
+) -> dict[str, tuple[int, tuple[float, ...]]]:
+    """Return what a section decides: all, or its half if the compact race apart."""
+    both_here = len(twins(section, sections)) > 1
+    return {
+        name: (part, levels)
+        for name, (part, levels) in CLASSES.items()
+        if not both_here or (part > 1) == section.is_small
+    }
+
+
+def duels(
+    section: Section, part: int, levels: Sequence[float]
+) -> Iterator[tuple[float, Sides]]:
+    """Yield the levels that a side reaches, the highest first, until both do."""
+    for level in levels:
+        sides = both(section, part, level)
+        if any(sides):
+            yield level, sides
+        if all(sides):
+            return
+
+
+def verdict(sides: Sides) -> str:
     """Return a sentence: FAISS's best against the best peer of the same memory."""
-    ours, peer = both(section, part, level)
-    within = "" if part == 1 else f" within {MEMORY[part]}"
-    asked = f"**{name}** (recall ≥ {level:.2f}{within}):"
-    if ours is None and peer is None:
-        return f"{asked} nobody reaches it."
+    ours, peer = sides
     if ours is None or peer is None:
         if ours:
-            return f"{asked} {_words(ours)}; no peer reaches it."
-        return f"{asked} **the peer wins**: {_words(peer)}; no index of FAISS does."
+            return f"{_words(ours)}; no peer reaches it."
+        return f"**the peer wins**: {_words(peer)}; no index of FAISS does."
     found = ratio(ours.values("p50", 1), peer.values("p50", 1))
     match outcome(found):
         case "ours":
             text = f"{_words(ours)}, **{_times(found)} times as fast** as the best "
-            return f"{asked} {text}peer, {_words(peer)}."
+            return f"{text}peer, {_words(peer)}."
         case "peer":
             inverse = ratio(peer.values("p50", 1), ours.values("p50", 1))
             text = f"**the peer wins**: {_words(peer)}, {_times(inverse)} times as fast"
-            return f"{asked} {text} as FAISS's best, {_words(ours)}."
+            return f"{text} as FAISS's best, {_words(ours)}."
     text = f"{_words(ours)}, and the best peer, {_words(peer)}"
-    return f"{asked} **not told apart**: {text}; ratio {_times(found)}."
+    return f"**not told apart**: {text}; ratio {_times(found)}."
 
 
 def both(section: Section, part: int, level: float, by: Measure = SINGLE) -> Sides:
@@ -154,9 +187,12 @@ def summary(sections: Sequence[Section], threads: Sequence[int]) -> Iterator[str
     )  # fmt: skip
     yield _row(*["---"] * 3, "---:", "---:", "---", *["---:"] * 3, "---")
     for section in sections:
-        for name, (part, level) in CLASSES.items():
-            asked = f"{name}: recall ≥ {level:.2f}, {MEMORY[part]}, one query"
-            yield _duel(section, asked, both(section, part, level), SINGLE)
+        for name, (part, levels) in classes(section, sections).items():
+            none: Sides = (None, None)
+            told = list(duels(section, part, levels)) or [(levels[-1], none)]
+            for level, sides in told:
+                asked = f"{name}: recall ≥ {level:.2f}, {MEMORY[part]}, one query"
+                yield _duel(section, asked, sides, SINGLE)
         if section is sections[0]:
             for number in threads:
                 asked = f"recall ≥ 0.95, a batch, {_threads(number)}"
@@ -217,7 +253,8 @@ def _reading(raw: dict[str, Any]) -> Iterator[str]:
 - **Times** are medians over {raw["rounds"]} rounds. In a round everybody takes one short turn, in changing order; a **ratio** is taken inside a round, and its 95 % interval is Student's, of the logarithms. An interval that holds 1 tells nobody apart.
 - **One query** is a call with one vector and one thread, Python's own cost included. **A batch** is all reported queries in one call.
 - **B** is the growth of the process's memory when it opens the index, for each vector; Flat's is four times the numbers of a vector.
-- **Reduced** are FAISS's principal components, for all libraries; where a library keeps eight bits in one range, turned so that the components' ranges are alike. **Reordered**: k·factor candidates compared again by whole vectors in a byte a number, as by `Refine(SQ8)`; for the peers NumPy does that, on codes which FAISS decodes: what a user of those libraries can do in Python.
+- **Reduced** are FAISS's principal components, for all libraries; where a library keeps eight bits in one range, turned so that the components' ranges are alike. *Turned* families of FAISS (`RR`, `PCAR`) do the same: a random rotation makes all ranges alike, and few bits lose less. **Reordered**: k·factor candidates compared again by whole vectors in a byte a number, as by `Refine(SQ8)`; for the peers NumPy does that, on codes which FAISS decodes: what a user of those libraries can do in Python.
+- **Small indexes**, made for a quarter of Flat's memory or less, race by themselves. Where only one side reaches a level, the next lower one that both reach stands below it.
 - Not at their best here: SVS's LVQ and LeanVec run on Intel's processors only; NGT's wheel is compiled for old processors, too, and lacks the program that quantises. Annoy is left out: its last release is of 2023.
 - A second set with published neighbours (SIFT1M) would be welcome; no copy was at hand.
 """  # noqa: E501
@@ -252,7 +289,7 @@ def _figures(
     setting = ", ".join(f"{k} {v}" for k, v in chosen.point["setting"].items())
     times = {p: chosen.values(p, 1) for p in ("p50", "p95")}
     batches = [chosen.values("per_second", number) for number in threads]
-    met = [level for level in LEVELS if meets(chosen.point, level)]
+    met = [one for one in (*LOW_LEVELS, *LEVELS) if meets(chosen.point, one)]
     reference = flat.values("p50", 1) if flat else []
     return [
         chosen.contender.name,
@@ -278,7 +315,7 @@ def _failures(section: Section) -> Iterator[str]:
 
 def _agreement(sections: Sequence[Section]) -> Iterator[str]:
     """Compare the enlargement with real vectors, one build at the same settings."""
-    swept = [s for s in sections if CELLS in s.sweeps and not s.facts["streamed"]]
+    swept = [s for s in sections if s.has(CELLS) and not s.facts["streamed"]]
     if len(swept) < 2:
         return
     curves = [
@@ -305,7 +342,7 @@ def _absent(raw: dict[str, Any], sections: Sequence[Section]) -> Iterator[str]:
         yield "\nNo real vectors were given: `--photos FOLDER` measures them first."
 
 
-def _table_of_families(section: Section) -> Iterator[str]:
+def _table_of_families(sections: Sequence[Section]) -> Iterator[str]:
     """Yield what each family is, its builds and its grid."""
     yield "\n### The families and their grids\n"
     yield (
@@ -315,10 +352,11 @@ def _table_of_families(section: Section) -> Iterator[str]:
     )
     yield _row("family", "of each vector it keeps", "builds", "grid")
     yield _row(*["---"] * 4)
-    for family in section.families:
+    contenders = [c for section in sections for c in section.contenders]
+    for family in dict.fromkeys(contender.family for contender in contenders):
         builds = "; ".join(
             ", ".join(f"{k} {v}" for k, v in contender.options.items())
-            for contender in section.contenders
+            for contender in dict.fromkeys(contenders)
             if contender.family == family
         )
         grid = "; ".join(f"{k} {min(v)}–{max(v)}" for k, v in family.grid.items())
@@ -331,7 +369,8 @@ def _table_of_families(section: Section) -> Iterator[str]:
 
 
 def _figure(section: Section, path: Path) -> str:
-    name = f"{path.stem.lower()}-{section.facts['fingerprint'][:6]}.jpg"
+    small = "-small" if section.is_small else ""
+    name = f"{path.stem.lower()}-{section.facts['fingerprint'][:6]}{small}.jpg"
     plot_fronts(section, path.with_name(name))
     return name
 

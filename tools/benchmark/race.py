@@ -134,7 +134,12 @@ class Benchmark:
 
     def section(self) -> Section:
         """Return all results of this collection so far."""
-        return Section(asdict(self.facts), self.results.records, self.contenders)
+        names = [contender.name for contender in self.contenders]
+        facts = asdict(self.facts) | {"who": self.who, "contenders": names}
+        section = Section(facts, self.results.records, self.contenders)
+        if section.is_small:
+            section.facts["title"] += ", small indexes"
+        return section
 
     def _fail(self, contender: Contender, stage: str, error: ContenderError) -> None:
         line = str(error).splitlines()[0]

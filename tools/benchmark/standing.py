@@ -17,7 +17,14 @@ from tools.benchmark.contenders import BASELINE, Contender, K
 from utils.metrics import Interval, bootstrap_mean
 
 LEVELS = (0.90, 0.95, 0.99)
+LOW_LEVELS = (0.80, 0.85)  # chosen for, too, where memory is short
 PARTS = (1, 4, 8)  # memory bounds: all of Flat's, a quarter, an eighth
+CLASSES = {  # name: memory as a part of Flat's; levels, the next where one side fails
+    "fast": (1, (0.95,)),
+    "small": (4, (0.95, 0.90)),
+    "tiny": (8, (0.90, 0.85, 0.80)),
+}
+AIMS = [(level, part) for part, levels in CLASSES.values() for level in levels]
 MARGIN = 0.005  # asked for beyond the level, so that the other half agrees
 RESAMPLES = 2_000
 CHOOSING, REPORTING = 0, 1
@@ -112,7 +119,7 @@ class Section:
     Parameters
     ----------
     facts : dict
-        Of `tools.benchmark.data.Facts`.
+        Of `tools.benchmark.data.Facts`, and of the race: `who` and `contenders`, names.
     records : sequence of dict
         The raw results; only those of this collection count.
     contenders : sequence of Contender
@@ -132,15 +139,20 @@ class Section:
         self.sweeps = {r["contender"]: r for r in mine if r["kind"] == "sweep"}
         self.failures = {r["contender"]: r for r in mine if r["kind"] == "failure"}
         rounds = [r for r in mine if r["kind"] == "round"]
-        # A ratio is taken among those who raced together, and the newest race counts.
-        self.rounds = [r for r in rounds if r["who"] == rounds[-1]["who"]]
-        self.contenders = [c for c in contenders if c.name in self.sweeps]
-        self.failed = [c for c in contenders if c.name in self.failures]
+        # A ratio is taken among those who raced together.
+        self.rounds = [r for r in rounds if r["who"] == facts["who"]]
+        some = [c for c in contenders if c.name in facts["contenders"]]
+        self.contenders = [c for c in some if c.name in self.sweeps]
+        self.failed = [c for c in some if c.name in self.failures]
         self.families = list(dict.fromkeys(c.family for c in self.contenders))
 
     def among(self, contenders: Sequence[Contender]) -> "Section":
         """Return the same results as if only these had taken part."""
         return Section(self.facts, self.records, contenders)
+
+    def has(self, name: str) -> bool:
+        """Whether a contender of this name took part."""
+        return any(contender.name == name for contender in self.contenders)
 
     def bytes_a_vector(self, contender: Contender) -> float:
         """Memory that opening the index took, for each vector."""
@@ -174,7 +186,8 @@ class Section:
         """
         found: dict[str, Chosen] = {}
         for family in self.families:
-            wanted = [(level, part) for level in LEVELS for part in PARTS]
+            levels = (*LOW_LEVELS, *LEVELS) if family.compact else LEVELS
+            wanted = [(level, part) for level in levels for part in PARTS]
             chosen = [self.choose(family, *each) for each in wanted]
             some = [one for one in chosen if one] or [self._nearest(family)]
             found |= {f"{c.contender.name} {c.point['setting']}": c for c in some}
@@ -204,12 +217,15 @@ class Section:
         sign = 1 if by[0] == "p50" else -1
         return min(fit, key=lambda c: sign * np.median(c.values(*by)), default=None)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether only compact families took part, beside the exact search."""
+        others = [family for family in self.families if family.name != BASELINE]
+        return bool(others) and all(family.compact for family in others)
+
     def flat(self) -> Chosen | None:
         """Return the exact search, if it took part."""
         return next((c for c in self.finalists() if c.contender.name == BASELINE), None)
-
-
-AIMS = ((0.95, 1), (0.95, 4), (0.90, 8))  # level of recall, part of Flat's memory
 
 
 def leaders(
