@@ -474,6 +474,18 @@ def test_each_state_looks_right(app, open_page, width, theme):
     keep(page, f"refined-{theme}-{width}")
     assert overflowing(page) == []
     check_by_axe(page)
+    send(page, "drop", b"no picture", "holiday.jpg")
+    expect(page.get_by_role("alert")).to_contain_text("holiday.jpg")
+    keep(page, f"failed-{theme}-{width}")
+    check_by_axe(page)
+    page.clock.install()
+    page.evaluate("window.delay = 1e9")
+    page.get_by_label("How many (k)").fill("7")
+    page.get_by_label("How many (k)").press("Enter")
+    for name, milliseconds in (("busy", 1_000), ("slow", 3_000), ("late", 9_000)):
+        page.clock.run_for(milliseconds)
+        keep(page, f"{name}-{theme}-{width}")
+        assert overflowing(page) == []
     assert [url for url in page.asked if not url.startswith(("blob:", "about:"))] == []
 
 

@@ -18,7 +18,8 @@ from utils.errors import PictureError, printable
 from utils.gallery import ROOT
 from utils.images import PictureSource
 
-SIDE, SMALL_SIDE, QUERY_SIDE = 320, 112, 640  # pixels: two for each of the page's
+# Pixels of a picture: two for each of the page's.
+SIDE, SAMPLE_SIDE, SMALL_SIDE, QUERY_SIDE = 320, 192, 112, 640
 MAX_NAME = 60  # characters of a file's name that are shown
 NO_LABEL = "no label"
 # Distances of unit vectors: 0 is the same, √2 is at right angles, a cosine of 0.

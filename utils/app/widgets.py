@@ -377,7 +377,7 @@ class QueryApp(anywidget.AnyWidget):
             "samples": [
                 {
                     "name": page.shorten(Path(path).stem),
-                    "picture": page.picture(path, page.SMALL_SIDE),
+                    "picture": page.picture(path, page.SAMPLE_SIDE),
                 }
                 for path in self._samples
             ],
