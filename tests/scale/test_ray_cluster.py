@@ -40,10 +40,8 @@ def test_a_core_that_ends_at_once_is_started_again(deaths):
 def test_a_core_that_always_ends_is_said_to(deaths, monkeypatch):
     monkeypatch.setattr(ray_cluster, "TRIES", 2)
     deaths += ["again"] * ray_cluster.TRIES
-    # Not always -9: its core, killed, may take another process of Ray along first.
-    with pytest.raises(
-        LookalikeError, match=r"in 2 tries: .* ended with -\d+\. .*wrote"
-    ):
+    # Killed, or aborted: the first process that has ended is named, whichever it is.
+    with pytest.raises(LookalikeError, match="in 2 tries: .* ended with -[69].*wrote"):
         with running_ray(cores=1):
             pass
     with running_ray(cores=1) as ray:  # the next try is a new one
