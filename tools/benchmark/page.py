@@ -10,6 +10,7 @@ from tools.benchmark.contenders import (
     EVERYONE,
     GRAPH,
     K,
+    find,
 )
 from tools.benchmark.machine import busy_note, read_raw, sentence
 from tools.benchmark.plots import plot_fronts
@@ -315,7 +316,9 @@ def _failures(section: Section) -> Iterator[str]:
 
 def _agreement(sections: Sequence[Section]) -> Iterator[str]:
     """Compare the enlargement with real vectors, one build at the same settings."""
-    swept = [s for s in sections if s.has(CELLS) and not s.facts["streamed"]]
+    swept = [
+        s for s in sections if find(CELLS) in s.contenders and not s.facts["streamed"]
+    ]
     if len(swept) < 2:
         return
     curves = [
@@ -352,11 +355,11 @@ def _table_of_families(sections: Sequence[Section]) -> Iterator[str]:
     )
     yield _row("family", "of each vector it keeps", "builds", "grid")
     yield _row(*["---"] * 4)
-    contenders = [c for section in sections for c in section.contenders]
-    for family in dict.fromkeys(contender.family for contender in contenders):
+    everyone = dict.fromkeys(c for section in sections for c in section.contenders)
+    for family in dict.fromkeys(contender.family for contender in everyone):
         builds = "; ".join(
             ", ".join(f"{k} {v}" for k, v in contender.options.items())
-            for contender in dict.fromkeys(contenders)
+            for contender in everyone
             if contender.family == family
         )
         grid = "; ".join(f"{k} {min(v)}–{max(v)}" for k, v in family.grid.items())

@@ -150,10 +150,6 @@ class Section:
         """Return the same results as if only these had taken part."""
         return Section(self.facts, self.records, contenders)
 
-    def has(self, name: str) -> bool:
-        """Whether a contender of this name took part."""
-        return any(contender.name == name for contender in self.contenders)
-
     def bytes_a_vector(self, contender: Contender) -> float:
         """Memory that opening the index took, for each vector."""
         return self.sweeps[contender.name]["memory"] / self.facts["n"]
